@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person or a script sees: tables or JSON on stdout, one sentence per fault on stderr, and the exit codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from bridge.domain.errors import BridgeError, Misconfigured, NotAllowed, NotAuthenticated, NotFound
+
+FAILED, USAGE, NOT_FOUND, DENIED, TIMED_OUT = 1, 2, 3, 4, 5
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """Write one JSON document and a line end to stdout."""
+    out.file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
+    """Write rows as a table (or a JSON list); `empty` says which command would fill an empty one."""
+    if as_json:
+        show_json(list(rows))
+    elif not rows:
+        out.print(empty, markup=False)
+    else:
+        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*(str(row.get(c, "")) for c in columns))
+        out.print(table)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Give the exit code that an error ends the program with."""
+    match error:
+        case NotFound():
+            return NOT_FOUND
+        case NotAuthenticated() | NotAllowed():
+            return DENIED
+        case Misconfigured():
+            return USAGE
+        case TimeoutError():
+            return TIMED_OUT
+        case _:
+            return FAILED
+
+
+def explain(error: BaseException) -> None:
+    """Write an error as sentences to stderr; with EVB_DEBUG set, the stack as well."""
+    if os.environ.get("EVB_DEBUG"):
+        err.print_exception()
+    text = str(error) if isinstance(error, (BridgeError, TimeoutError, OSError)) else f"{type(error).__name__}: {error}"
+    err.print(f"✗ {text}", markup=False, style="red")

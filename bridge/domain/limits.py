@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rate windows as data, and every size and time bound of the system in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+BODY_BYTES = 1 * MIB  # default of the setting; what a door reads at most
+RESULT_BYTES = 1 * MIB  # the data of one result
+RECORD_BYTES = 8 * MIB  # topics, producers and fetches, so that a dead letter of the largest event always fits
+REASON_BYTES = 4096  # the text of a reason
+BATCH_EVENTS = 100  # events of one CloudEvents batch
+LOOP_BYTES = 64 * 1024  # larger bodies are parsed off the event loop: orjson holds the GIL
+CORRELATION_CHARS = 256  # a correlation id that a caller may choose
+CONFIRM_S = 4.0  # how long a produce may wait for the broker's report
+ANSWER_S = 5.0  # how long any accepting request may take
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `quota` events in any span of `seconds`."""
+
+    quota: int
+    seconds: int
+
+
+DEFAULT_WINDOWS = (Window(10_000, 10),)
+"""What a tenant may send where its registry entry names no windows."""

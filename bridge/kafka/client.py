@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How every client of ours reaches Kafka, in librdkafka's names. All producers and consumers start from here."""
+
+from __future__ import annotations
+
+import logging
+
+from bridge.domain.limits import CONFIRM_S, RECORD_BYTES
+from bridge.settings import Settings
+
+LOG = logging.getLogger("bridge.kafka")
+
+
+def connection(settings: Settings) -> dict[str, object]:
+    """Give the settings that reach and authenticate to the brokers."""
+    kafka = settings.kafka
+    config: dict[str, object] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        "client.id": "event-bridge",
+        "logger": LOG,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = kafka.sasl_mechanism
+        config["sasl.username"] = kafka.sasl_username
+        config["sasl.password"] = kafka.sasl_password.get_secret_value()
+    for name, value in (
+        ("ssl.ca.location", kafka.ssl_ca_file),
+        ("ssl.certificate.location", kafka.ssl_certificate_file),
+        ("ssl.key.location", kafka.ssl_key_file),
+    ):
+        if value:
+            config[name] = value
+    return config
+
+
+def producing(settings: Settings, *, linger_ms: float, timeout_s: float = CONFIRM_S) -> dict[str, object]:
+    """
+    Give the settings of a producer: acks=all, idempotent, Java's partitioner, our record size.
+
+    `timeout_s` is how long a record may wait for the broker before its report says that it was not confirmed.
+    """
+    return connection(settings) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": linger_ms,
+        "message.max.bytes": RECORD_BYTES,
+        "message.timeout.ms": int(timeout_s * 1000),
+        "request.timeout.ms": int(min(timeout_s, 30) * 750),
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.max.ms": 500,
+        "queue.buffering.max.messages": 100_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process is given beside the event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import aiohttp
+    from structlog.typing import FilteringBoundLogger
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Generic[ConfigT]):
+    """
+    One execution's surroundings.
+
+    `execution_id` is the same whenever this execution is repeated: use it as the idempotency key of what you call.
+    `log` carries tenant, event, execution and correlation id. `http` is the worker's shared aiohttp session, with time-outs.
+    """
+
+    tenant: str
+    correlation_id: str
+    execution_id: str
+    attempt: int
+    config: ConfigT
+    log: FilteringBoundLogger
+    http: aiohttp.ClientSession

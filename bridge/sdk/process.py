@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base class of a business process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, ClassVar, Generic
+
+from pydantic import BaseModel, ConfigDict
+
+from bridge.domain.event import Event
+from bridge.sdk.context import ConfigT, Context
+from bridge.sdk.outcomes import Outcome
+
+
+class NoConfig(BaseModel):
+    """The configuration of a process that has none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Process(Generic[ConfigT]):
+    """
+    One business behaviour. Subclass it, name it, and return instances from the `bridge_processes` hook.
+
+    `name`      lower-case letters, digits and hyphens, unique in the installation; names the result topic
+    `version`   shown with every execution
+    `events`    dotted patterns of the event types that it handles
+    `Config`    a pydantic model: its fields are what an operator may set per tenant
+    `timeout_s` deadline of one run; at most 5 in the shared lane
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    events: ClassVar[tuple[str, ...]]
+    timeout_s: ClassVar[float] = 5.0
+    Config: ClassVar[type[BaseModel]] = NoConfig
+
+    def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:
+        """
+        Handle one event; `async def` runs on the worker's event loop, a plain function in a thread.
+
+        Order:  the events of one partition key start in their order; the next one starts when this one has ended.
+        Again:  after a crash the same event may come once more, with the same `context.execution_id`.
+        Raises: anything; the execution then fails with the exception's text as its reason, and a dead letter.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no run()")
+
+
+AnyProcess = Process[Any]

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every topic, once: name, key, clean-up, who writes and reads it. `docs/reference/topics.md` is generated from this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bridge.domain.limits import RECORD_BYTES
+from bridge.settings import Settings
+
+HOUR_MS = 3_600_000
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the catalogue; `retention` names the setting that bounds it (None: kept for ever)."""
+
+    suffix: str
+    key: str
+    cleanup: Cleanup
+    retention: Literal["retention_hours", "dead_letter_retention_hours"] | None
+    written_by: str
+    read_by: str
+
+    def name(self, settings: Settings) -> str:
+        """The full name under the installation's prefix."""
+        return f"{settings.topic_prefix}.{self.suffix}"
+
+    def config(self, settings: Settings) -> dict[str, str]:
+        """The topic's settings in Kafka's own names."""
+        config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(RECORD_BYTES)}
+        if self.retention:
+            config["retention.ms"] = str(getattr(settings, self.retention) * HOUR_MS)
+        if "compact" in self.cleanup:
+            config["min.compaction.lag.ms"] = str(HOUR_MS)
+        return config
+
+
+EVENTS = Topic(
+    "events",
+    "<tenant>/<partitionkey or event key>",
+    "delete",
+    "retention_hours",
+    "web, processes that emit",
+    "router, rebuild",
+)
+EXECUTIONS = Topic(
+    "executions", "execution id", "compact,delete", "retention_hours", "worker", "executions table, rebuild, consumers"
+)
+DEAD_LETTERS = Topic(
+    "deadletters",
+    "execution id, or the record's position where it cannot be decoded",
+    "compact,delete",
+    "dead_letter_retention_hours",
+    "worker",
+    "operators",
+)
+REGISTRY = Topic("registry", "<kind>/<tenant>/<id>/<version>", "compact", None, "decisions", "every process")
+USAGE = Topic(
+    "usage",
+    "<partition>/<tenant>/<minute>",
+    "compact,delete",
+    "dead_letter_retention_hours",
+    "worker",
+    "usage table, `evb usage`",
+)
+
+CATALOGUE = (EVENTS, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE)
+
+
+def results(process: str) -> Topic:
+    """The result topic of a process; made when a worker that has the process starts."""
+    return Topic(f"results.{process}", "partitionkey or event key", "delete", "retention_hours", "worker", "consumers")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The framework-free shape of an HTTP exchange.
+
+A dialect's route is `async (Request, Services) -> Answer`. The RSGI door and the Flask view call the same function, so that
+the fast server and any WSGI server give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from web.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    One request, its body read whole and bounded.
+
+    `headers` have lower-case names; a repeated header is joined with ", ". `path_params` are percent-decoded. `query` is the
+    raw query string. `request_id` is ours, or the caller's own `X-Request-Id` where it is a short plain token.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    query: str = ""
+    path_params: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; header names are lower-case, and `content-length` is added by the door."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[[Request, "Services"], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One operation of a dialect.
+
+    `path` is a template such as `/fx/cid/{cid}`; a parameter is one non-empty segment. `dialect` labels metrics and logs.
+    `reads_body` routes demand a Content-Length within the limit, the others refuse a body.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    dialect: str
+    reads_body: bool = False
