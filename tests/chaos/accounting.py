@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The accounting check: given what clients were told and what lies in Kafka, name every event that is not accounted for.
+
+Pure: facts in, findings out. `ledger.py` gathers the clients' side, `topics.py` Kafka's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+FINAL = frozenset({"completed", "failed", "skipped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One event as its client remembers it: what was told, the digest of its bytes, and what it must lead to."""
+
+    id: str
+    verdict: str  # accepted | unknown | refused
+    digest: str
+    process: str
+    status: str
+    results: int
+    receipt: str = ""  # the event key that the receipt named
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One record of the events topic."""
+
+    id: str
+    key: str
+    digest: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """One record of the executions topic, in the order of its partition."""
+
+    execution_id: str
+    event_key: str
+    process: str
+    status: str
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One record of a result topic."""
+
+    id: str
+    execution_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """One record of the dead letters."""
+
+    execution_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that is known after a run. `shown` maps (event key, process) to the status that the HTTP look-up gives."""
+
+    sent: list[Sent]
+    stored: list[Stored]
+    executed: list[Executed]
+    published: list[Published]
+    dead: list[Dead]
+    shown: dict[tuple[str, str], str] | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong, by kind; `repeats` counts harmless repetitions (equal ids) by topic."""
+
+    wrong: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    repeats: Counter[str] = field(default_factory=Counter)
+
+    def __bool__(self) -> bool:
+        return bool(self.wrong)
+
+    def __str__(self) -> str:
+        lines = [f"{kind}: {len(items)}, e.g. {', '.join(items[:3])}" for kind, items in sorted(self.wrong.items())]
+        return "\n".join([*lines, f"repeats with equal ids: {dict(self.repeats)}"])
+
+
+def account(facts: Facts) -> Findings:
+    """Check every promise; an empty `wrong` means that all events are accounted for."""
+    findings = Findings()
+    keys = _check_events(facts, findings)
+    _check_executions(facts, keys, findings)
+    _check_repeats(facts, findings)
+    return findings
+
+
+def _check_events(facts: Facts, findings: Findings) -> dict[str, str]:
+    """Accepted ⊆ stored ⊆ accepted ∪ unknown, bytes unchanged, one key per id. Returns id -> event key."""
+    sent = {s.id: s for s in facts.sent}
+    keys: dict[str, str] = {}
+    for record in facts.stored:
+        origin = sent.get(record.id)
+        if origin is None or origin.verdict == "refused":
+            findings.wrong["phantom event"].append(record.id)
+            continue
+        if record.digest != origin.digest:
+            findings.wrong["bytes changed"].append(record.id)
+        if keys.setdefault(record.id, record.key) != record.key:
+            findings.wrong["two keys for one event"].append(record.id)
+    for s in facts.sent:
+        if s.verdict == "accepted" and s.id not in keys:
+            findings.wrong["lost event"].append(s.id)
+        if s.verdict == "accepted" and s.receipt and keys.get(s.id, s.receipt) != s.receipt:
+            findings.wrong["receipt names another event"].append(s.id)
+    return keys
+
+
+def _check_executions(facts: Facts, keys: dict[str, str], findings: Findings) -> None:
+    """Each stored event reaches exactly one final status of the right process, with its results or its dead letter."""
+    finals: dict[tuple[str, str], set[str]] = defaultdict(set)
+    of: dict[tuple[str, str], Executed] = {}
+    for e in facts.executed:
+        if e.status in FINAL:
+            finals[e.event_key, e.process].add(e.status)
+        of[e.event_key, e.process] = e
+    published = {p.id for p in facts.published}
+    per_execution = Counter(execution for execution, _ in {(p.execution_id, p.id) for p in facts.published})
+    dead = defaultdict(set)
+    for letter in facts.dead:
+        dead[letter.execution_id].add(letter.digest)
+    for s in facts.sent:
+        if s.id not in keys:
+            continue
+        at = (keys[s.id], s.process)
+        if finals[at] != {s.status}:
+            findings.wrong["not exactly one final status"].append(f"{s.id}: {sorted(finals[at])}, wanted {s.status}")
+            continue
+        execution = of[at]
+        if len(execution.results) != s.results or not published.issuperset(execution.results):
+            findings.wrong["missing result"].append(s.id)
+        if per_execution[execution.execution_id] != s.results:
+            findings.wrong["unexpected result"].append(s.id)
+        if s.status == "failed" and dead[execution.execution_id] != {s.digest}:
+            findings.wrong["no dead letter with the original bytes"].append(s.id)
+        if s.status != "failed" and dead[execution.execution_id]:
+            findings.wrong["dead letter of an event that did not fail"].append(s.id)
+        if facts.shown is not None and facts.shown.get(at) != s.status:
+            findings.wrong["look-up disagrees with the topic"].append(f"{s.id}: {facts.shown.get(at)}")
+
+
+def _check_repeats(facts: Facts, findings: Findings) -> None:
+    """Repetitions are allowed after a crash, but only with equal ids and equal content."""
+    content: dict[str, str] = {}
+    for p in facts.published:
+        if content.setdefault(p.id, p.digest) != p.digest:
+            findings.wrong["one result id with two contents"].append(p.id)
+    for topic, ids in (
+        ("events", [s.key for s in facts.stored]),
+        ("results", [p.id for p in facts.published]),
+        ("executions", [e.execution_id for e in facts.executed if e.status in FINAL]),
+    ):
+        findings.repeats[topic] += len(ids) - len(set(ids))
