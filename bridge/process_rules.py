@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a process must be: one rule per attribute of `bridge.sdk.Process`, each with its cure.
+
+Called by `bridge.hosting` for everything that a plugin contributes; never runs a process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from bridge.domain import patterns
+from bridge.sdk.process import AnyProcess, Process
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+NAME_CHARS = 60
+VERSION_CHARS = 40
+SHARED_LANE_S = 5.0
+"""Longest deadline of a process in the shared lane."""
+
+
+def faults_of(thing: object) -> list[str]:
+    """Say everything that keeps a thing from being run as a process; an empty list for a sound one."""
+    if isinstance(thing, type) and issubclass(thing, Process):
+        return [f"bridge_processes returned the class {thing.__name__}; return an instance: [{thing.__name__}()]"]
+    if not isinstance(thing, Process):
+        return [f"bridge_processes returned {thing!r:.80}; return instances of subclasses of bridge.sdk.Process"]
+    label = f"process {getattr(thing, 'name', type(thing).__name__)!r}"
+    return [f"{label}: {fault}" for rule in RULES for fault in rule(thing)]
+
+
+def _name(process: AnyProcess) -> Iterator[str]:
+    name = getattr(process, "name", None)
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > NAME_CHARS:
+        yield (
+            f"name is {name!r}; use lower-case letters, digits and single hyphens, at most {NAME_CHARS} characters, "
+            "such as 'crm-sync'"
+        )
+
+
+def _version(process: AnyProcess) -> Iterator[str]:
+    version = getattr(process, "version", None)
+    if not isinstance(version, str) or not version.strip() or len(version) > VERSION_CHARS:
+        yield f"version is {version!r}; give a text of 1 to {VERSION_CHARS} characters, such as '1.0.0'"
+
+
+def _events(process: AnyProcess) -> Iterator[str]:
+    events: Any = getattr(process, "events", None)
+    if isinstance(events, str):
+        yield f"events is the text {events!r}; make it a tuple: events = ({events!r},)"
+    elif not isinstance(events, (tuple, list)) or not events:
+        yield f"events is {events!r}; give at least one pattern, such as events = ('user.created',)"
+    else:
+        for pattern in events:
+            if not isinstance(pattern, str):
+                yield f"events has {pattern!r}; every pattern is a text"
+            elif fault := patterns.fault(pattern):
+                yield f"events: {fault}"
+
+
+def _timeout(process: AnyProcess) -> Iterator[str]:
+    timeout: Any = process.timeout_s
+    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout <= SHARED_LANE_S:
+        yield f"timeout_s is {timeout!r}; give seconds above 0 and at most {SHARED_LANE_S:g}"
+
+
+def _config(process: AnyProcess) -> Iterator[str]:
+    config: Any = process.Config
+    if not isinstance(config, type) or not issubclass(config, BaseModel):
+        yield f"Config is {config!r}; make it a subclass of pydantic.BaseModel"
+        return
+    try:
+        config.model_json_schema()
+    except Exception as err:  # noqa: BLE001  the edge to foreign code: pydantic runs the model's own hooks here
+        yield f"Config has no JSON Schema ({type(err).__name__}: {err}); use types that pydantic can describe"
+
+
+def _run(process: AnyProcess) -> Iterator[str]:
+    run: Any = process.run
+    if getattr(type(process), "run", None) is Process.run or not callable(run):
+        yield "it has no run(); write: async def run(self, event, context)"
+    elif inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        yield "run() is a generator; return one outcome instead of yielding"
+    else:
+        try:
+            inspect.signature(run).bind(object(), object())
+        except TypeError:
+            yield f"run{inspect.signature(run)} cannot be called; its parameters are (self, event, context)"
+
+
+RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (_name, _version, _events, _timeout, _config, _run)
