@@ -7,6 +7,7 @@ Every fault of every plugin is reported together, each with its cure. Running th
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -131,9 +132,16 @@ def _contributed(entry_point: metadata.EntryPoint) -> list[Any]:
     if not manager.get_hookcallers(plugin):
         raise _Broken(f"{entry_point.value!r} has no bridge_processes hook; decorate the function with @hookimpl")
     try:
-        return [process for returned in manager.hook.bridge_processes() for process in returned]
+        return [process for returned in manager.hook.bridge_processes() for process in _plain(returned)]
     except (Exception, SystemExit) as err:  # foreign code again
         raise _Broken(f"bridge_processes failed: {_said(err)}; it must be a plain function that returns a list") from err
+
+
+def _plain(returned: Any) -> Any:
+    if inspect.iscoroutine(returned):
+        returned.close()  # else Python warns later, far from here, that nobody awaited it
+        raise TypeError("the hook is an async function")
+    return returned
 
 
 def _said(err: BaseException) -> str:
