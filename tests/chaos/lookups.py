@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The view's side of the account: ask the HTTP look-up about every stored event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import aiohttp
+
+from tests.chaos.ledger import Target
+
+
+async def shown(target: Target, keys: Iterable[str], patience_s: float = 60) -> dict[tuple[str, str], str]:
+    """
+    Map (event key, process) to the status that `GET /events/{key}` shows; a 503 (view being rebuilt) is asked again.
+
+    Raises: TimeoutError when the view does not come back; AssertionError on any answer but 200 and 503.
+    """
+    statuses: dict[tuple[str, str], str] = {}
+    async with asyncio.timeout(patience_s), aiohttp.ClientSession(headers={"X-API-KEY": target.api_key}) as session:
+        gate = asyncio.Semaphore(32)
+
+        async def ask(key: str) -> None:
+            async with gate:
+                while True:
+                    async with session.get(f"{target.url}/events/{key}") as answer:
+                        if answer.status == 503:
+                            await asyncio.sleep(0.2)
+                            continue
+                        assert answer.status == 200, f"{key}: {answer.status} {await answer.text()}"
+                        for execution in (await answer.json())["executions"]:
+                            statuses[key, execution["process"]] = execution["status"]
+                        return
+
+        await asyncio.gather(*(ask(key) for key in keys))
+    return statuses
