@@ -8,15 +8,28 @@ that holds the value (secrets). `docs/reference/settings.md` is generated from t
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.domain import limits
 from bridge.domain.errors import Misconfigured
+
+PREFIX = "EVB_"
+AMBIENT = {
+    "EVB_DATA": "Data directory of the development stack that a command speaks to, as `--data`.",
+    "EVB_URL": "Web server that a command speaks to, as `--url`.",
+    "EVB_API_KEY": "API key that a command sends, as `--key`.",
+    "EVB_CACHE": "Directory of the development stack's downloads and caches.",
+    "EVB_DEBUG": "Any text: errors of `evb` show their stack as well.",
+}
+"""Variables of the `evb` program that are no settings of a server."""
 
 
 class Kafka(BaseModel):
@@ -66,7 +79,7 @@ class Settings(BaseSettings):
     """The whole configuration of one process. Frozen after start."""
 
     model_config = SettingsConfigDict(
-        env_prefix="EVB_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
     )
 
     kafka: Kafka = Kafka()
@@ -110,44 +123,76 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic names it
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values given in code, then the environment; nothing else."""
-        from pydantic_settings import EnvSettingsSource
-
-        return init_settings, EnvSettingsSource(settings_cls)
+        """Take the values given in code and nothing else: `load` alone reads an environment, the one that it is given."""
+        return (init_settings,)
 
 
-def load(environ: dict[str, str] | None = None, **values: Any) -> Settings:
+class _Environment(EnvSettingsSource):
+    """pydantic's reader of variables, reading the given ones instead of the process's own."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environ.items()}
+
+
+def variables() -> dict[str, FieldInfo]:
+    """Give every variable that is a setting, in the order of the catalogue: `EVB_KAFKA__…`, `EVB_REDIS__…`, `EVB_…`."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= {f"{PREFIX}{name}__{n}".upper(): f for n, f in field.annotation.model_fields.items()}
+        else:
+            found[f"{PREFIX}{name}".upper()] = field
+    return found
+
+
+def load(environ: Mapping[str, str] | None = None, **values: Any) -> Settings:
     """
-    Read the settings of this process.
+    Read the settings of this process: `values` given in code first, then the variables of `environ` (default: the process's own).
 
-    Raises: Misconfigured, naming every wrong variable at once; an unknown `EVB_KAFKA__…` or `EVB_REDIS__…` too.
+    Raises: Misconfigured, naming every wrong, unknown or unreadable variable at once.
     """
-    environ = dict(os.environ if environ is None else environ)
-    missing = _read_files(environ)
-    if missing:
-        raise Misconfigured(*missing)
-    saved = dict(os.environ)
+    given, faults = _given(os.environ if environ is None else environ)
+    read = _Environment(given)()
+    for name, value in values.items():
+        nested = isinstance(value, dict) and isinstance(read.get(name), dict)
+        read[name] = {**read[name], **value} if nested else value
     try:
-        os.environ.clear()
-        os.environ.update(environ)
-        return Settings(**values)
+        settings = Settings(**read)
     except ValidationError as err:
-        raise Misconfigured(*(f"EVB_{'__'.join(str(p) for p in e['loc']).upper()}: {e['msg']}" for e in err.errors())) from err
-    finally:
-        os.environ.clear()
-        os.environ.update(saved)
+        faults += [f"{PREFIX}{'__'.join(str(part) for part in e['loc'])}".upper() + f": {e['msg']}" for e in err.errors()]
+        raise Misconfigured(*faults) from err
+    if faults:
+        raise Misconfigured(*faults)
+    return settings
 
 
-def _read_files(environ: dict[str, str]) -> list[str]:
-    faults = []
-    for name in [n for n in environ if n.startswith("EVB_") and n.endswith("_FILE")]:
-        target = name.removesuffix("_FILE")
-        if target.lower().endswith(("ssl_ca", "ssl_certificate", "ssl_key")):
-            continue  # these settings are paths themselves
-        try:
-            environ[target] = Path(environ.pop(name)).read_text().strip()
-        except OSError as err:
-            faults.append(f"{name}: cannot read {err.filename}: {err.strerror}")
-    return faults
+def _given(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Resolve `_FILE` variables and find the ones that mean nothing, which are typing errors until shown otherwise."""
+    known, given, faults = variables(), {}, []
+    for name, value in environ.items():
+        plain = name.removesuffix("_FILE")
+        if not name.startswith(PREFIX) or name in AMBIENT:
+            continue
+        if name in known:
+            given[name] = value
+        elif plain not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            faults.append(f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+        elif plain in environ:
+            faults.append(f"{name}: {plain} is given as well; keep one of them")
+        else:
+            try:
+                given[plain] = Path(value).read_text().strip()
+            except (OSError, UnicodeDecodeError) as err:
+                faults.append(f"{name}: cannot read {value}: {getattr(err, 'strerror', None) or 'it is not text'}")
+    return given, faults
