@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every metric, once: its name, what it counts and its labels. `docs/reference/metrics.md` is compared with this file.
+
+Labels are bounded (dialect, status code, process, outcome, reason), never a tenant or an id. With several server processes
+`PROMETHEUS_MULTIPROC_DIR` is set before this module is imported (`web.server`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+REGISTRY = CollectorRegistry()
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+INGRESS_REQUESTS = Counter(
+    "evb_ingress_requests_total",
+    "Requests that the web server answered, by dialect and HTTP status; 499: the client left before.",
+    ["dialect", "code"],
+    registry=REGISTRY,
+)
+INGRESS_DURATION = Histogram(
+    "evb_ingress_request_duration_seconds",
+    "Time from a request's header to its answer, by dialect.",
+    ["dialect"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+INGRESS_IN_PROGRESS = Gauge(
+    "evb_ingress_requests_in_progress",
+    "Requests that are being read or answered now.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+EVENTS_ACCEPTED = Counter(
+    "evb_events_accepted_total", "Events that Kafka confirmed; repetitions are not counted.", registry=REGISTRY
+)
+EVENTS_DUPLICATE = Counter(
+    "evb_events_duplicate_total", "Repetitions of an event that were given the first one's receipt.", registry=REGISTRY
+)
+LIMITER_DEGRADED = Gauge(
+    "evb_limiter_degraded",
+    "1 while Redis cannot be asked and each web process limits on its own, else 0.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+LOOP_LAG = Gauge(
+    "evb_loop_lag_seconds",
+    "How late the event loop was in its last look at the clock: anything above 0.05 means that something blocks it.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+LOG_LINES_DROPPED = Counter(
+    "evb_access_log_dropped_total", "Access log lines given up because stdout took no more.", registry=REGISTRY
+)
+
+CATALOGUE = (
+    INGRESS_REQUESTS,
+    INGRESS_DURATION,
+    INGRESS_IN_PROGRESS,
+    EVENTS_ACCEPTED,
+    EVENTS_DUPLICATE,
+    LIMITER_DEGRADED,
+    LOOP_LAG,
+    LOG_LINES_DROPPED,
+)
+
+
+def exposition() -> bytes:
+    """Give all metrics of this server (every process of it) in Prometheus's text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    return generate_latest(together)
