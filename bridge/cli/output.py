@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bridge.domain.errors import BridgeError, Misconfigured, NotAllowed, NotAuthenticated, NotFound
 
+PIPED_COLUMNS = 400  # a table that is piped must not be folded to a terminal that does not exist
 FAILED, USAGE, NOT_FOUND, DENIED, TIMED_OUT = 1, 2, 3, 4, 5
 
 out = Console(highlight=False, soft_wrap=True)
@@ -33,8 +35,8 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_j
     else:
         table = Table(*columns, box=None, header_style="bold", pad_edge=False)
         for row in rows:
-            table.add_row(*(str(row.get(c, "")) for c in columns))
-        out.print(table)
+            table.add_row(*(Text(str(row.get(c, ""))) for c in columns))
+        out.print(table, width=None if out.is_terminal else PIPED_COLUMNS)
 
 
 def exit_code_of(error: BaseException) -> int:
