@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Creates the topics of the catalogue and compares those that exist with it. Called at start by the web and the worker, by
+`evb topics` and `evb doctor`; never changes or deletes a topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from bridge.domain.errors import BrokerUnavailable, Misconfigured
+from bridge.kafka.client import connection
+from bridge.settings import Settings
+from bridge.topics import CATALOGUE, Topic
+
+T = TypeVar("T")
+TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One setting of one topic that is not as it should be; `cure` is a sentence that says what to do."""
+
+    topic: str
+    setting: str
+    expected: str
+    found: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.setting} is {self.found}, expected {self.expected}. {self.cure}"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the brokers know it; `partitions` 0: it does not exist."""
+
+    name: str
+    partitions: int
+    replicas: int
+
+
+def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
+    """
+    Create what is missing of the catalogue and of `extra`, and give the names that were created.
+
+    Again:   what exists is left as it is; two processes may do this at once.
+    Raises:  BrokerUnavailable, Misconfigured where the brokers refuse to create one.
+    """
+    admin = client(settings)
+    known = _known(admin)
+    topics = {topic.name(settings): topic for topic in (*CATALOGUE, *extra)}
+    missing = [_new(topics[name], settings, known.brokers) for name in topics if name not in known.topics]
+    if not missing:
+        return []
+    faults, created = [], []
+    for name, made in admin.create_topics(missing, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
+        try:
+            _result(made)
+            created.append(name)
+        except KafkaException as err:
+            if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                faults.append(f"{name} could not be created: {err.args[0].str()}.")
+    if faults:
+        raise Misconfigured(*faults, "Create them by hand, or give the user of EVB_KAFKA__SASL_USERNAME the right to.")
+    return created
+
+
+def list_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[TopicState]:
+    """Give the state of the catalogue's topics, and of `extra`. Raises BrokerUnavailable."""
+    known = _known(client(settings))
+    return [known.topics.get(name, TopicState(name, 0, 0)) for name in (topic.name(settings) for topic in (*CATALOGUE, *extra))]
+
+
+def result_topics(settings: Settings) -> list[TopicState]:
+    """Give the result topics that exist, by name. Raises BrokerUnavailable."""
+    prefix = f"{settings.topic_prefix}.results."
+    return sorted((t for t in _known(client(settings)).topics.values() if t.name.startswith(prefix)), key=lambda t: t.name)
+
+
+def check_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[Wrong]:
+    """
+    Compare the topics with the catalogue, and name everything that differs with its cure.
+
+    Raises: BrokerUnavailable.
+    """
+    admin = client(settings)
+    known, topics = _known(admin), {topic.name(settings): topic for topic in (*CATALOGUE, *extra)}
+    wrong = []
+    for name in topics:
+        state = known.topics.get(name)
+        if state is None:
+            wrong.append(Wrong(name, "the topic", "there", "missing", "Run `evb topics ensure`."))
+        elif state.partitions != settings.partitions:
+            wrong.append(_partitions(name, state.partitions, settings))
+    there = [name for name in topics if name in known.topics]
+    for name, found in _configs(admin, there).items():
+        for setting, expected in topics[name].config(settings).items():
+            if found.get(setting) != expected:
+                wrong.append(_setting(name, setting, expected, str(found.get(setting))))
+    return wrong
+
+
+def client(settings: Settings) -> AdminClient:
+    """Make an administration client."""
+    config: dict[str, Any] = connection(settings) | {"reconnect.backoff.max.ms": 500}
+    return AdminClient(config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    brokers: int
+    topics: dict[str, TopicState]
+
+
+def _known(admin: AdminClient) -> _Cluster:
+    try:
+        found = admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as err:
+        raise BrokerUnavailable(f"Kafka does not answer: {err.args[0].str()}.") from err
+    topics = {
+        name: TopicState(name, len(t.partitions), min((len(p.replicas) for p in t.partitions.values()), default=0))
+        for name, t in found.topics.items()
+        if t.error is None
+    }
+    return _Cluster(len(found.brokers), topics)
+
+
+def _new(topic: Topic, settings: Settings, brokers: int) -> NewTopic:
+    replicas = settings.kafka.replication_factor or (3 if brokers >= 3 else 1)
+    config = topic.config(settings) | {"min.insync.replicas": "2" if replicas >= 3 else "1"}
+    return NewTopic(topic.name(settings), settings.partitions, replicas, config=config)
+
+
+def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    try:
+        return {
+            resource.name: {entry.name: entry.value for entry in _result(told).values()}
+            for resource, told in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items()
+        }
+    except KafkaException as err:
+        raise BrokerUnavailable(f"Kafka does not tell the topics' settings: {err.args[0].str()}.") from err
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result(timeout=TIMEOUT_S + 5)
+    except TimeoutError as err:
+        raise BrokerUnavailable("Kafka did not answer in time.") from err
+
+
+def _partitions(name: str, found: int, settings: Settings) -> Wrong:
+    cure = f"The number is fixed at creation: set EVB_PARTITIONS={found}, or start with another EVB_TOPIC_PREFIX."
+    return Wrong(name, "the number of partitions", str(settings.partitions), str(found), cure)
+
+
+def _setting(name: str, setting: str, expected: str, found: str) -> Wrong:
+    cure = f"Run `kafka-configs.sh --alter --topic {name} --add-config '{setting}={_quoted(expected)}'`."
+    return Wrong(name, setting, expected, found, cure)
+
+
+def _quoted(value: str) -> str:
+    return f"[{value}]" if "," in value else value

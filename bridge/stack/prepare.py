@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be there before Kafka can start: its jars and its ahead-of-time cache, found whole or made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from bridge.stack import aot, jars
+from bridge.stack.cache import cache_dir
+from bridge.stack.java import Java
+from bridge.stack.lock import exclusive
+
+
+def prepare(console: Console, *, full_jit: bool = False, cache: Path | None = None) -> Java:
+    """
+    Give a Java that can run Kafka, filling or repairing the cache where needed (one process at a time).
+
+    `full_jit`: for load runs; else the quick compiler alone, which starts sooner.
+    Raises: Misconfigured where the jars can't be had.
+    """
+    cache = cache or cache_dir()
+    directory = cache / f"kafka-{jars.KAFKA_VERSION}"
+    class_path = jars.whole(directory)
+    trained = aot.find(cache / "aot", class_path) if class_path else None
+    if not (class_path and trained):
+        with exclusive(cache / "lock"):
+            class_path = jars.provide(directory, console)
+            trained = aot.provide(cache / "aot", class_path, console)
+    return Java(tuple(class_path), cache=trained, full_jit=full_jit)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What every test may use. `stack` is one real Kafka and one real Valkey for the whole run; isolation comes from a topic prefix of
+its own that each call of `stack.settings()` gives.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from rich.console import Console
+
+from bridge.settings import Kafka, Redis, Settings
+from bridge.stack.prepare import prepare
+from bridge.stack.stack import Stack
+
+USES_STACK = "stack"
+
+
+class StackOfTests(Stack):
+    """The embedded stack, and settings that point at it."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self._secret_key = Fernet.generate_key().decode()
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Give settings with a fresh topic prefix `it-<6 hex>` and 4 partitions."""
+        values: dict[str, Any] = {
+            "kafka": Kafka(bootstrap_servers=self.kafka.bootstrap),
+            "redis": Redis(url=self.redis),
+            "topic_prefix": f"it-{uuid.uuid4().hex[:6]}",
+            "partitions": 4,
+            "secret_keys": self._secret_key,
+        }
+        return Settings(**(values | overrides))
+
+    def environ(self, settings: Settings) -> dict[str, str]:
+        """Give the environment in which a process of ours reads these settings."""
+        return as_environ(settings)
+
+
+def as_environ(settings: Settings) -> dict[str, str]:
+    """Give the `EVB_*` variables that say what `settings` say."""
+    found = {}
+    for name, value in settings:
+        if isinstance(value, (Kafka, Redis)):
+            found |= {f"EVB_{name}__{inner}".upper(): _plain(v) for inner, v in value}
+        else:
+            found[f"EVB_{name}".upper()] = _plain(value)
+    return found
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[StackOfTests]:
+    """Real Kafka and real Valkey, started once for the run. A test that kills a part starts it again."""
+    data = Path(tempfile.mkdtemp(prefix="evb-tests-"))
+    running = StackOfTests(data)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
+        shutil.rmtree(data)
+
+
+@pytest.fixture(autouse=True)
+def _stack_is_whole(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start again, after a test that did not get to it, what the test killed or froze."""
+    yield
+    if USES_STACK in request.fixturenames:
+        running = request.getfixturevalue(USES_STACK)
+        for part in (running.kafka, running.valkey):
+            part.thaw()
+            part.start()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the stack."""
+    for item in items:
+        if USES_STACK in getattr(item, "fixturenames", ()):
+            item.add_marker(USES_STACK)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Download and prepare Kafka before the first test, whose time limit is not meant for that."""
+    if any(item.get_closest_marker(USES_STACK) for item in session.items) and not session.config.option.collectonly:
+        prepare(Console(stderr=True))

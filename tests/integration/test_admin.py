@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The catalogue's topics are created once, as it says, and what differs is named with its cure."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from confluent_kafka.admin import NewTopic
+
+from bridge.domain.errors import BrokerUnavailable, Misconfigured
+from bridge.kafka.admin import check_topics, client, ensure_topics, list_topics, result_topics
+from bridge.settings import Kafka
+from bridge.topics import CATALOGUE, EVENTS, EXECUTIONS, Topic, results
+from tests.conftest import StackOfTests
+
+
+def test_the_catalogue_is_created_once_and_as_it_says(stack: StackOfTests) -> None:
+    settings = stack.settings(partitions=3)
+    expected = {topic.name(settings) for topic in CATALOGUE} | {f"{settings.topic_prefix}.results.greeter"}
+
+    assert set(ensure_topics(settings, [results("greeter")])) == expected
+    assert ensure_topics(settings, [results("greeter")]) == []
+    assert {t.name: (t.partitions, t.replicas) for t in list_topics(settings, [results("greeter")])} == dict.fromkeys(
+        expected, (3, 1)
+    )
+    assert [t.name for t in result_topics(settings)] == [f"{settings.topic_prefix}.results.greeter"]
+    assert check_topics(settings, [results("greeter")]) == []
+
+
+def test_many_processes_may_create_the_topics_at_once(stack: StackOfTests) -> None:
+    settings = stack.settings()
+    with ThreadPoolExecutor(6) as pool:
+        created = list(pool.map(lambda _: ensure_topics(settings), range(6)))
+    assert sorted(name for names in created for name in names) == sorted(t.name(settings) for t in CATALOGUE)
+
+
+def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> None:
+    settings = stack.settings(retention_hours=5)
+    wrong_cleanup = NewTopic(EXECUTIONS.name(settings), 4, 1, config=EVENTS.config(settings))
+    few_partitions = NewTopic(EVENTS.name(settings), 2, 1, config=EVENTS.config(settings))
+    admin = client(settings)
+    for made in admin.create_topics([wrong_cleanup, few_partitions]).values():
+        made.result(timeout=20)
+
+    found = {(w.topic.rpartition(".")[2], w.setting): w for w in check_topics(settings)}
+
+    assert set(found) == {
+        ("events", "the number of partitions"),
+        ("executions", "cleanup.policy"),
+        ("executions", "min.compaction.lag.ms"),
+        ("deadletters", "the topic"),
+        ("registry", "the topic"),
+        ("usage", "the topic"),
+    }
+    assert "EVB_PARTITIONS=2" in found["events", "the number of partitions"].cure
+    assert "cleanup.policy=[compact,delete]" in found["executions", "cleanup.policy"].cure
+    assert "evb topics ensure" in found["usage", "the topic"].cure
+
+
+def test_what_the_brokers_refuse_is_the_operators_fault(stack: StackOfTests) -> None:
+    settings = stack.settings()
+    nonsense = Topic("what?", "none", "delete", None, "nobody", "nobody")
+    with pytest.raises(Misconfigured, match=r"what\? could not be created"):
+        ensure_topics(settings, [nonsense])
+
+
+def test_silent_brokers_are_unavailable(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.kafka.admin.TIMEOUT_S", 0.3)
+    with pytest.raises(BrokerUnavailable, match="does not answer"):
+        check_topics(stack.settings(kafka=Kafka(bootstrap_servers="127.0.0.1:9")))
