@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from bridge.domain.errors import BridgeError, Misconfigured, NotAllowed, NotAuth
 PIPED_COLUMNS = 400  # a table that is piped must not be folded to a terminal that does not exist
 FAILED, USAGE, NOT_FOUND, DENIED, TIMED_OUT = 1, 2, 3, 4, 5
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -36,7 +37,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_j
         table = Table(*columns, box=None, header_style="bold", pad_edge=False)
         for row in rows:
             table.add_row(*(Text(str(row.get(c, ""))) for c in columns))
-        out.print(table, width=None if out.is_terminal else PIPED_COLUMNS)
+        out.print(table)
 
 
 def exit_code_of(error: BaseException) -> int:
