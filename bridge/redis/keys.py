@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Every key that Event Bridge keeps in Redis, and the small texts that several writers and readers of them share.
-
-The intake's gate, the projection, the rebuild and the look-ups name their keys here and nowhere else. The topic prefix and
-the tenant are in every key, so neither two installations nor two tenants can meet.
+The name of every key in Redis, once. Each begins with the installation's prefix; what belongs to a tenant names the tenant.
 
 | key | type | holds |
 |---|---|---|
-| `<prefix>:epoch` | string | `<server run_id>:<number>`: the view of this server's life is complete |
-| `<prefix>:<tenant>:rate` | list | a Redis-clock millisecond per event of the longest rate window, oldest first |
-| `<prefix>:<tenant>:id:<hash of source and id>` | string | a `Known` event, for duplicates and look-ups by source and id |
-| `<prefix>:<tenant>:event:<event key>` | hash | `d`: the summary's JSON, `r`: reserved at (Redis ms), `p`: `partition:offset` once confirmed |
-| `<prefix>:<tenant>:cid:<correlation id>` | set | `e:<event key>` and `x:<execution id>` |
-| `<prefix>:<tenant>:x:<execution id>` | string | `<offset>|<execution JSON>`; offset -1: a `pointer` to an expected execution |
-
-An event without `p` whose `r` is older than 30 s was never confirmed and is not shown. All but the epoch and the rate log
-live for the look-up time (`retention_hours`) from the last writing.
+| `<p>:epoch` | string | `<server run_id>:<number>`: the life of the view; absent or of another server: the view is lost |
+| `<p>:holes` | counter | how often a writer said that its part of the view is missing |
+| `<p>:rebuild` | string | who is rebuilding (a token, for seconds) |
+| `<p>:passed` | hash | partition -> the next offset that the router has not finished |
+| `<p>:<tenant>:rate` | list | a millisecond of Redis' clock per event of the longest rate window, oldest first |
+| `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
+| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved at (ms) |
+| `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
+| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>` expected, `<offset>|<execution>` recorded, `<offset>+|<execution>` in progress since that record |
 """
 
 from __future__ import annotations
@@ -24,79 +21,60 @@ import hashlib
 from dataclasses import dataclass
 
 PENDING, DONE = "p", "d"
-EXPECTED = b"-1|"
-"""What the text of an execution begins with that a process is expected to have, but that no record tells of yet."""
-
-
-class Keys:
-    """The keys of one installation."""
-
-    __slots__ = ("_prefix", "epoch")
-
-    def __init__(self, topic_prefix: str) -> None:
-        self._prefix = topic_prefix
-        self.epoch = f"{topic_prefix}:epoch"
-
-    def rate(self, tenant: str) -> str:
-        """The tenant's rate log."""
-        return f"{self._prefix}:{tenant}:rate"
-
-    def known(self, tenant: str, source: str, event_id: str) -> str:
-        """Where the event of this source and id is known; neither text can hold a line feed, so no two pairs meet."""
-        digest = hashlib.blake2b(f"{source}\n{event_id}".encode("utf-8", "surrogatepass"), digest_size=16)
-        return f"{self._prefix}:{tenant}:id:{digest.hexdigest()}"
-
-    def event(self, tenant: str, event_key: str) -> str:
-        """The event's summary and position."""
-        return f"{self._prefix}:{tenant}:event:{event_key}"
-
-    def correlation(self, tenant: str, correlation_id: str) -> str:
-        """The members of the correlation id's tree."""
-        return f"{self._prefix}:{tenant}:cid:{correlation_id}"
-
-    def execution(self, tenant: str, execution_id: str) -> str:
-        """The execution's last known state, or a pointer to the event that is expected to have it."""
-        return f"{self._prefix}:{tenant}:x:{execution_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    What is known under a (source, id): `<state>|<event key>|<accepted ms>|<owner>|<since ms>|<correlation id>`.
+    What is known under a (source, id).
 
-    `state` is PENDING (reserved by the request `owner` at `since_ms` of Redis' clock, and void 30 s later) or DONE (Kafka has
-    it). The correlation id comes last because it may hold any character.
+    `state` is DONE where Kafka has the event, else PENDING: reserved by the request that `owner` names, as
+    `<nonce>@<ms of Redis' clock>`, and void 30 s later. `accepted_ms` is the timestamp of the event's record.
     """
 
     state: str
     event_key: str
     accepted_ms: int
-    owner: str
-    since_ms: int
     correlation_id: str
+    owner: str
 
 
 def read_known(text: bytes) -> Known:
-    """Read what is kept under `Keys.known`."""
-    state, event_key, accepted_ms, owner, since_ms, correlation_id = text.decode().split("|", 5)
-    return Known(state, event_key, int(accepted_ms), owner, int(since_ms), correlation_id)
+    """Read what is kept under `Keys.id`; a correlation id may hold any character, the other fields no bar."""
+    state, event_key, accepted_ms, rest = text.decode().split("|", 3)
+    correlation_id, _, owner = rest.rpartition("|")
+    return Known(state, event_key, int(accepted_ms), correlation_id, owner)
 
 
-def done(event_key: str, accepted_ms: int, correlation_id: str) -> str:
-    """Write what is kept of an event that Kafka has; `accepted_ms` is its record's timestamp."""
-    return f"{DONE}|{event_key}|{accepted_ms}||{accepted_ms}|{correlation_id}"
+class Keys:
+    """The keys under one prefix."""
 
+    __slots__ = ("epoch", "holes", "passed", "prefix", "rebuild")
 
-def pointer(event_key: str, process: str) -> str:
-    """Write what stands for an execution that `process` is expected to have of an event."""
-    return f'-1|{{"event_key":"{event_key}","process":"{process}"}}'
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.epoch = f"{prefix}:epoch"
+        self.holes = f"{prefix}:holes"
+        self.rebuild = f"{prefix}:rebuild"
+        self.passed = f"{prefix}:passed"
 
+    def rate(self, tenant: str) -> str:
+        """Where the tenant's events are counted."""
+        return f"{self.prefix}:{tenant}:rate"
 
-def event_member(event_key: str) -> str:
-    """Name an event in a correlation id's set."""
-    return f"e:{event_key}"
+    def id(self, tenant: str, source: str, event_id: str) -> str:
+        """Where a producer's (source, id) leads to its event."""
+        name = f"{len(source)}:{source}{event_id}".encode()
+        return f"{self.prefix}:{tenant}:id:{hashlib.blake2b(name, digest_size=16).hexdigest()}"
 
+    def event(self, tenant: str, key: str) -> str:
+        """Where an event's summary is."""
+        return f"{self.prefix}:{tenant}:event:{key}"
 
-def execution_member(execution_id: str) -> str:
-    """Name an execution in a correlation id's set."""
-    return f"x:{execution_id}"
+    def correlation(self, tenant: str, correlation_id: str) -> str:
+        """Where the members of one correlation id are."""
+        return f"{self.prefix}:{tenant}:cid:{correlation_id}"
+
+    def execution(self, tenant: str, execution_id: str) -> str:
+        """Where an execution's state is."""
+        return f"{self.prefix}:{tenant}:x:{execution_id}"
