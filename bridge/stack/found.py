@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a command finds a running stack: `stack.json` in its data directory, the same document as `evb dev --ready-file`.
+
+The file carries credentials, so only its owner may read it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import orjson
+
+from bridge.domain.errors import Misconfigured
+from bridge.settings import Settings, load
+from bridge.stack.cache import replace
+
+FILE = "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoTenant:
+    """A tenant of the stack with its credentials, for people and scripts on this machine."""
+
+    name: str
+    api_key: str
+    signing_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackInfo:
+    """
+    Where a stack's parts are. `pids` by role: `web`, `worker`, `kafka`, `redis` (0: it is being started again).
+
+    `environ` are the `EVB_*` variables that its web server and worker run with; secrets are in files that these name.
+    """
+
+    url: str
+    kafka: str
+    redis: str
+    pids: Mapping[str, int]
+    tenants: tuple[DemoTenant, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """Give the settings with which an operator's command speaks to this stack."""
+        return load(dict(self.environ))
+
+    def document(self) -> str:
+        """Give the JSON that the ready file holds."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def write(info: StackInfo, *files: Path) -> None:
+    """Write the document to each file at once; a reader never sees a part of it."""
+    for file in files:
+        replace(file, info.document(), mode=0o600)
+
+
+def read(file: Path) -> StackInfo:
+    """Read a document. Raises: Misconfigured where it is not one."""
+    try:
+        known = orjson.loads(file.read_bytes())
+        tenants = tuple(DemoTenant(t["name"], t["api_key"], t["signing_secret"]) for t in known["tenants"])
+        return StackInfo(known["url"], known["kafka"], known["redis"], known["pids"], tenants, known["environ"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as err:
+        raise Misconfigured(f"{file} does not describe a stack: {err!r}. Stop `evb dev` and start it again.") from err
+
+
+def locate(data: Path) -> StackInfo:
+    """
+    Find the stack that runs in a data directory.
+
+    Raises: Misconfigured where none does.
+    """
+    file = data / FILE
+    if not file.is_file() or not _is_held(data / "lock"):
+        raise Misconfigured(f"No stack runs in {data}: start one with `evb dev --data {data}`.")
+    return read(file)
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
