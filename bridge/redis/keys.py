@@ -12,7 +12,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
 | `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved at (ms) |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
-| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>` expected, `<offset>|<execution>` recorded, `<offset>+|<execution>` in progress since that record |
+| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>` expected, `<offset>|<execution>` recorded, `<offset>+|<execution>` begun since |
 """
 
 from __future__ import annotations

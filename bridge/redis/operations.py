@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Facts as the operations that `scripts/project.lua` takes.
+
+The projection (live) and the rebuild (from Kafka) both write the view through these, so that both write the same. Pure.
+"""
+
+from __future__ import annotations
+
+from bridge.domain.execution import Execution
+from bridge.domain.view import EventSummary
+from bridge.redis.keys import Keys
+from bridge.redis.pipe import Argument
+from bridge.summaries import encode
+
+Operation = tuple[Argument, ...]
+
+
+def recorded(
+    keys: Keys, tenant: str, execution_id: str, correlation_id: str, offset: int, value: bytes, forget_s: int
+) -> Operation:
+    """An execution's record lies at this offset of its partition; `value` is the record's own."""
+    where = keys.execution(tenant, execution_id)
+    return (b"R", where, offset, forget_s, value, keys.correlation(tenant, correlation_id), f"x:{execution_id}")
+
+
+def begun(keys: Keys, execution: Execution, value: bytes, forget_s: int) -> Operation:
+    """An attempt has begun and has no record yet; `value` is the execution's JSON."""
+    name, tenant = execution.execution_id, execution.tenant
+    cid = keys.correlation(tenant, execution.correlation_id)
+    return (b"S", keys.execution(tenant, name), execution.attempt, forget_s, value, cid, f"x:{name}")
+
+
+def expected(keys: Keys, summary: EventSummary, execution_id: str, pointer: bytes, forget_s: int) -> Operation:
+    """The router has not reached the event, and a process will probably want it."""
+    where = keys.execution(summary.tenant, execution_id)
+    return (b"X", where, forget_s, pointer, keys.correlation(summary.tenant, summary.correlation_id), f"x:{execution_id}")
+
+
+def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forget_s: int) -> Operation:
+    """An event's record lies there."""
+    return (
+        b"E",
+        keys.event(summary.tenant, summary.key),
+        partition,
+        offset,
+        summary.accepted_ms,
+        forget_s,
+        encode(summary),
+        keys.correlation(summary.tenant, summary.correlation_id),
+        f"e:{summary.key}",
+        keys.id(summary.tenant, summary.source, summary.id),
+        summary.key,
+        summary.correlation_id,
+    )
+
+
+def passed(partition: int, next_offset: int) -> Operation:
+    """The router has finished all events before this offset, and what became of them is in the view."""
+    return (b"P", partition, next_offset)
