@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read from the live view: several commands in one round trip, and never a half-built view taken for a whole one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from bridge.domain.errors import ViewUnavailable
+from bridge.redis.epoch import require_whole
+from bridge.redis.keys import Keys
+from bridge.redis.pipe import Argument, Pipe
+
+Command = Sequence[Argument]
+
+
+async def read(pipe: Pipe, keys: Keys, commands: Sequence[Command]) -> list[Any]:
+    """
+    Run commands in one round trip and give their replies.
+
+    Order:  the server runs them in the order given, though others' commands may come between them.
+    Raises: ViewUnavailable where Redis is away or the view is lost, hiredis.ReplyError where a command is wrong.
+    """
+    answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    replies: list[Any] = []
+    run_id = pipe.run_id
+
+    def done(reply: Any) -> None:
+        replies.append(reply)
+        if len(replies) == len(commands) + 1 and not answered.done():
+            answered.set_result(None)
+
+    pipe.send(("GET", keys.epoch), done)
+    for command in commands:
+        pipe.send(command, done)
+    await answered
+    for reply in replies:
+        if isinstance(reply, ViewUnavailable):
+            raise reply
+        if isinstance(reply, Exception):
+            raise ViewUnavailable(f"Redis cannot serve now: {reply}.") from reply
+    require_whole(replies[0], run_id)
+    return replies[1:]
+
+
+async def members(pipe: Pipe, keys: Keys, key: str, first: Any) -> set[bytes]:
+    """
+    Give all members of a set, page by page after its `first` one, so that a huge set stops nobody else.
+
+    Shape: `first` is the reply to `page(key)`; sets of up to a hundred members fit into it.
+    """
+    cursor, found = first
+    everything = set(found)
+    while cursor != b"0":
+        ((cursor, found),) = await read(pipe, keys, [page(key, cursor)])
+        everything.update(found)
+    return everything
+
+
+def page(key: str, cursor: bytes = b"0") -> Command:
+    """The command that reads one page of a set."""
+    return ("SSCAN", key, cursor, "COUNT", 500)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Look up what became of events, in the live view.
+
+Called by the HTTP doors on their event loop. It only reads; a tenant sees its own, and everything else is NotFound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from bridge import executions, summaries
+from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.execution import Execution, Position
+from bridge.domain.view import UNCONFIRMED_S, EventSummary, EventView, Tree, expected, in_order
+from bridge.redis.keys import Keys, read_known
+from bridge.redis.pipe import Pipe
+from bridge.redis.reading import Command, members, page, read
+from bridge.settings import Settings
+from bridge.topics import EVENTS
+
+CHUNK: Final = 200  # values of one MGET: each may be a megabyte
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.025, 0.25
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """What the view keeps of an execution that is only expected."""
+
+    event_key: str
+    process: str
+
+
+_POINTER = msgspec.json.Decoder(Pointer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An event's entry; `position` is None while Kafka has not confirmed it."""
+
+    summary: EventSummary
+    position: Position | None
+
+    def waits(self, passed: Mapping[bytes, bytes]) -> bool:
+        """Whether the router has still to finish with the event, as far as `passed` knows."""
+        if self.position is None:
+            return True
+        return int(passed.get(b"%d" % self.position.partition, b"0")) <= self.position.offset
+
+
+class StatusView:
+    """
+    The look-ups. All raise ViewUnavailable while Redis is away or the view is being rebuilt.
+
+    What the router has passed is read before the executions: so an expected execution is hidden only when its record would
+    have been seen.
+    """
+
+    def __init__(self, pipe: Pipe, settings: Settings) -> None:
+        self._pipe, self._keys = pipe, Keys(settings.topic_prefix)
+        self._topic = EVENTS.name(settings)
+
+    async def event(self, tenant: str, key: str) -> EventView:
+        """Look an event up by its key. Raises: NotFound."""
+        keys, own = self._keys, self._keys.correlation(tenant, key)
+        clock, entry, first = await self._read([("TIME",), self._entry(tenant, key), page(own)])
+        found = self._found(entry, clock)
+        if found is None:
+            raise NotFound("No such event.")
+        tied = keys.correlation(tenant, found.summary.correlation_id)
+        if tied != own:
+            (first,) = await self._read([page(tied)])
+        names = _named(b"x:", await members(self._pipe, keys, tied, first))
+        passed, states = await self._states(tenant, names)
+        shown = _shown(states, {key: found}, passed)
+        return EventView(
+            found.summary, found.position, not found.waits(passed), in_order([e for e in shown if e.event_key == key])
+        )
+
+    async def event_by_id(self, tenant: str, source: str, event_id: str) -> EventView:
+        """Look an event up by its producer's source and id. Raises: NotFound."""
+        (text,) = await self._read([("GET", self._keys.id(tenant, source, event_id))])
+        if text is None:
+            raise NotFound("No such event.")
+        return await self.event(tenant, read_known(text).event_key)
+
+    async def execution(self, tenant: str, execution_id: str) -> Execution:
+        """Look an execution up. Raises: NotFound."""
+        where = self._keys.execution(tenant, execution_id)
+        (value,) = await self._read([("GET", where)])
+        pointer = _pointer(value)
+        if pointer is None:
+            return _execution(value)
+        clock, entry, passed, value = await self._read(
+            [("TIME",), self._entry(tenant, pointer.event_key), ("HGETALL", self._keys.passed), ("GET", where)]
+        )
+        found = self._found(entry, clock)
+        shown = _shown([(execution_id, value)], {pointer.event_key: found} if found else {}, _pairs(passed))
+        if not shown:
+            raise NotFound("No such execution.")
+        return shown[0]
+
+    async def correlation(self, tenant: str, correlation_id: str) -> Tree:
+        """Look up everything that one correlation id ties together. Raises: NotFound where nothing does."""
+        where = self._keys.correlation(tenant, correlation_id)
+        clock, first = await self._read([("TIME",), page(where)])
+        tied = await members(self._pipe, self._keys, where, first)
+        events = _named(b"e:", tied)
+        found: dict[str, _Found] = {}
+        for some in _chunks(events):
+            for key, entry in zip(some, await self._read([self._entry(tenant, key) for key in some]), strict=True):
+                if (event := self._found(entry, clock)) is not None:
+                    found[key] = event
+        passed, states = await self._states(tenant, _named(b"x:", tied))
+        shown = _shown(states, found, passed)
+        if not found and not shown:
+            raise NotFound("No such correlation id.")
+        summaries_ = sorted((f.summary for f in found.values()), key=lambda s: (s.accepted_ms, s.hops, s.key))
+        return Tree(correlation_id, tuple(summaries_), in_order(shown))
+
+    async def wait_final(self, tenant: str, key: str, timeout_s: float) -> EventView:
+        """
+        Look an event up until all its executions have their final status, at most `timeout_s` seconds; gives the last look.
+
+        Holds no thread and no connection. It asks often at first and rarely later, so that a thousand waiters cost little.
+        Raises: NotFound.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            left = began + timeout_s - loop.time()
+            try:
+                view = await self.event(tenant, key)
+                if view.settled or left <= 0:
+                    return view
+            except ViewUnavailable:
+                if left <= 0:
+                    raise
+            waited = loop.time() - began
+            pause = min(max(waited / 8, SHORTEST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  no secret
+            await asyncio.sleep(min(pause, max(left, 0)))
+
+    async def _read(self, commands: list[Command]) -> list[Any]:
+        return await read(self._pipe, self._keys, commands)
+
+    async def _states(self, tenant: str, names: list[str]) -> tuple[dict[bytes, bytes], list[tuple[str, bytes | None]]]:
+        """Read what the router has passed, and after it the executions' values."""
+        wanted = [self._keys.execution(tenant, name) for name in names]
+        chunks = [("MGET", *some) for some in _chunks(wanted)]
+        passed, *replies = await self._read([("HGETALL", self._keys.passed), *chunks[:1]])
+        for chunk in chunks[1:]:
+            replies += await self._read([chunk])
+        values = [value for reply in replies for value in reply]
+        return _pairs(passed), list(zip(names, values, strict=True))
+
+    def _entry(self, tenant: str, key: str) -> Command:
+        return ("HMGET", self._keys.event(tenant, key), "d", "p", "r")
+
+    def _found(self, entry: list[bytes | None], clock: list[bytes]) -> _Found | None:
+        """Read an event's entry; a reservation that Kafka never confirmed is none."""
+        summary, position, reserved_ms = entry
+        if summary is None:
+            return None
+        if position is not None:
+            partition, _, offset = position.partition(b":")
+            return _Found(summaries.decode(summary), Position(self._topic, int(partition), int(offset)))
+        if int(clock[0]) * 1000 - int(reserved_ms or b"0") > UNCONFIRMED_S * 1000:
+            return None
+        return _Found(summaries.decode(summary), None)
+
+
+def _shown(
+    states: Iterable[tuple[str, bytes | None]], events: Mapping[str, _Found], passed: Mapping[bytes, bytes]
+) -> list[Execution]:
+    """Read executions; leave out the expected ones whose event the router has finished with, or that nobody knows."""
+    shown = []
+    for execution_id, value in states:
+        if value is None:
+            continue
+        pointer = _pointer(value)
+        if pointer is None:
+            shown.append(_execution(value))
+        elif (found := events.get(pointer.event_key)) is not None and found.waits(passed):
+            position = found.position or Position("", -1, -1)
+            shown.append(expected(found.summary, execution_id, pointer.process, position))
+    return shown
+
+
+def _pointer(value: bytes | None) -> Pointer | None:
+    """Raises: NotFound where there is no value."""
+    if value is None:
+        raise NotFound("No such execution.")
+    return _POINTER.decode(value[3:]) if value.startswith(b"-1|") else None
+
+
+def _execution(value: bytes) -> Execution:
+    return executions.decode(value[value.index(b"|") + 1 :])
+
+
+def _named(kind: bytes, tied: set[bytes]) -> list[str]:
+    return sorted(member[2:].decode() for member in tied if member.startswith(kind))
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _chunks(names: list[str]) -> list[list[str]]:
+    return [names[i : i + CHUNK] for i in range(0, len(names), CHUNK)]
