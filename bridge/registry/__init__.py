@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tenants, credentials, signing secrets, process settings and the announcements of live workers.
+
+Every process holds all of it in memory (`Registry`), read from Kafka, so that it works without Redis; every change is a
+decision (`bridge.decisions`) made by the use cases in `changes`.
+"""
+
+from bridge.registry.objects import (
+    AnnouncedProcess,
+    Announcement,
+    Credential,
+    ProcessSetting,
+    SigningSecret,
+    Tenant,
+)
+from bridge.registry.registry import Registry
+from bridge.registry.view import KeyedSecret, View
+
+__all__ = [
+    "AnnouncedProcess",
+    "Announcement",
+    "Credential",
+    "KeyedSecret",
+    "ProcessSetting",
+    "Registry",
+    "SigningSecret",
+    "Tenant",
+    "View",
+]

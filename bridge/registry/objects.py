@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the registry holds, and how each object is written to its record.
+
+Values are checked when they are read: a record is foreign input, even if we wrote it. Unknown members are ignored, so that an
+older process can read what a newer one wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from bridge.domain.limits import DEFAULT_WINDOWS, Window
+
+TENANT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+SOURCE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
+Name = Annotated[str, msgspec.Meta(pattern=TENANT_NAME)]
+Source = Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Millis = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """An owner of data. A closed tenant's credentials open nothing."""
+
+    name: Name
+    state: Literal["active", "closed"] = "active"
+    windows: tuple[Window, ...] = ()
+    created_ms: Millis = 0
+
+    @property
+    def limits(self) -> tuple[Window, ...]:
+        """The rate windows that hold for it: its own, or the default ones."""
+        return self.windows or DEFAULT_WINDOWS
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key, known by the SHA-256 of its text; `hint` is its first and last characters, for people."""
+
+    id: Id
+    tenant: Name
+    name: str
+    digest: Digest
+    hint: str
+    scopes: tuple[str, ...]
+    state: Literal["active", "revoked"] = "active"
+    expires_ms: Millis = 0
+    created_ms: Millis = 0
+
+    def valid(self, now_ms: int) -> bool:
+        """Say whether it opens anything at this time."""
+        return self.state == "active" and (not self.expires_ms or now_ms < self.expires_ms)
+
+
+class SigningSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A sender's HMAC secret, encrypted; events signed with it are of `event_type` where they name none themselves."""
+
+    id: Id
+    tenant: Name
+    source: Source
+    ciphertext: str
+    hint: str
+    scheme: Literal["github"] = "github"
+    event_type: str = ""
+    state: Literal["active", "revoked"] = "active"
+    expires_ms: Millis = 0
+    created_ms: Millis = 0
+
+    def valid(self, now_ms: int) -> bool:
+        """Say whether a signature made with it counts at this time."""
+        return self.state == "active" and (not self.expires_ms or now_ms < self.expires_ms)
+
+
+class ProcessSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether one tenant's events go to one process, and how that process is configured for it."""
+
+    tenant: Name
+    process: Name
+    enabled: bool = True
+    config: dict[str, Any] = {}
+
+
+class AnnouncedProcess(msgspec.Struct, frozen=True):
+    """A process that a live worker runs."""
+
+    name: str
+    version: str
+    patterns: tuple[str, ...]
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker runs; repeated as a heartbeat. `instance` tells two workers in one slot apart."""
+
+    slot: str
+    processes: tuple[AnnouncedProcess, ...]
+    at_ms: Millis
+    instance: str = ""
+
+
+Object = Tenant | Credential | SigningSecret | ProcessSetting | Announcement
+
+KINDS: dict[str, type[Object]] = {
+    "tenant": Tenant,
+    "key": Credential,
+    "secret": SigningSecret,
+    "process": ProcessSetting,
+    "worker": Announcement,
+}
+"""Kind, the first part of a record's key -> what its value is."""
+
+_encoder = msgspec.json.Encoder()
+_decoders = {kind: msgspec.json.Decoder(type_) for kind, type_ in KINDS.items()}
+
+
+def encode(value: Object) -> bytes:
+    """Write an object as the JSON of its record."""
+    return _encoder.encode(value)
+
+
+def decode(kind: str, value: bytes) -> Object:
+    """
+    Read and check a record's value.
+
+    Raises: ValueError (msgspec's errors are ValueErrors) naming the member at fault, KeyError for an unknown kind.
+    """
+    return _decoders[kind].decode(value)
+
+
+def plugin_set(announcement: Announcement) -> frozenset[tuple[str, str]]:
+    """The processes of an announcement as (name, version), to compare workers by."""
+    return frozenset((process.name, process.version) for process in announcement.processes)
+
+
+def same_content(one: Announcement | None, other: Announcement) -> bool:
+    """Say whether two announcements of a slot differ in nothing but the time."""
+    return one is not None and one.processes == other.processes and one.instance == other.instance
+
+
+def youngest_first(announcements: Sequence[Announcement]) -> list[Announcement]:
+    """Order announcements by the time they were made, the youngest first."""
+    return sorted(announcements, key=lambda one: -one.at_ms)

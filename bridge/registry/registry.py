@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The registry of one process: the view, kept current by a thread that follows the registry's topic.
+
+Made once per process by `evb web`, `evb worker` and the commands that operate on tenants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import Message
+
+from bridge import logs, topics
+from bridge.credentials import Vault
+from bridge.facts import EPOCH_HEADER, Ref
+from bridge.kafka.follow import Follower
+from bridge.registry.view import Line, View
+from bridge.settings import Settings
+
+LOG = logs.get("bridge.registry")
+
+
+class Registry(View):
+    """
+    What `View` says, and how current it is.
+
+    Callbacks of `subscribe` run in the follower's thread, after a change can be seen.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(Vault(settings.secret_keys.get_secret_value()).open)
+        self._follower = Follower(settings, topics.REGISTRY.name(settings), self._handle)
+        self._applied = threading.Condition()
+        self._subscribers: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Begin to read. Once only."""
+        self._follower.start()
+
+    def wait_current(self, timeout_s: float) -> bool:
+        """Wait until everything that the topic held at the start is in the view; says whether it is."""
+        return self._follower.wait_current(timeout_s)
+
+    def close(self) -> None:
+        """Stop reading; what is in memory can still be asked."""
+        self._follower.close()
+
+    @property
+    def current(self) -> bool:
+        """Whether the view is that of Kafka, up to seconds ago."""
+        return self._follower.current
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the brokers last answered."""
+        return self._follower.age_s
+
+    @property
+    def fault(self) -> str:
+        """What keeps the view from being current, or an empty text."""
+        return self._follower.fault
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call `callback()` after every batch of records that changed what readers can see."""
+        self._subscribers.append(callback)
+
+    def wait_version(self, ref: Ref, version: int, timeout_s: float) -> bool:
+        """Block until the view shows a version of an object, or a higher one; says whether it does."""
+        deadline = time.monotonic() + timeout_s
+        with self._applied:
+            while self.version(ref) < version:
+                if not self._applied.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    return self.version(ref) >= version
+        return True
+
+    async def seen(self, ref: Ref, version: int, timeout_s: float) -> bool:
+        """Do `wait_version` without blocking the event loop."""
+        return self.version(ref) >= version or await asyncio.to_thread(self.wait_version, ref, version, timeout_s)
+
+    def _handle(self, messages: Sequence[Message]) -> None:
+        changed = self.apply([_line(message) for message in messages])
+        with self._applied:
+            self._applied.notify_all()
+        if changed:
+            for callback in self._subscribers:
+                callback()
+
+
+def _line(message: Message) -> Line:
+    epoch = dict(message.headers() or ()).get(EPOCH_HEADER)
+    return Line(
+        message.partition() or 0,
+        message.key() or b"",
+        message.value(),
+        epoch if isinstance(epoch, bytes) else None,
+        message.timestamp()[1],
+    )

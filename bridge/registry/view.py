@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The registry in memory: objects by name, and the indexes that requests need.
+
+Written by one thread (the follower's), read by all others without a lock: every method that reads touches each container
+once, in one step that the interpreter does not interrupt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from bridge import logs
+from bridge.domain.limits import DEFAULT_WINDOWS, Window
+from bridge.facts import Fact, Facts, Ref
+from bridge.registry import objects
+from bridge.registry.objects import (
+    Announcement,
+    Credential,
+    Object,
+    ProcessSetting,
+    SigningSecret,
+    Tenant,
+)
+
+DAY_MS = 86_400_000
+ObjectT = TypeVar("ObjectT", bound=Object)
+LOG = logs.get("bridge.registry")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedSecret:
+    """A signing secret with its HMAC context, keyed once so that a request only copies it."""
+
+    secret: SigningSecret
+    mac: hmac.HMAC
+
+
+class Line(NamedTuple):
+    """One record of the registry's topic, without Kafka's types."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+    epoch: bytes | None
+    timestamp_ms: int
+
+
+class View:
+    """The state of the registry after any number of records; `generation` grows with every change that readers can see."""
+
+    def __init__(self, decrypt: Callable[[str], bytes]) -> None:
+        self.generation = 0
+        self.unreadable = 0
+        self.unopened = 0
+        self.facts = Facts()
+        self._decrypt = decrypt
+        self._objects: dict[Ref, Object] = {}
+        self._tenants: dict[str, Tenant] = {}
+        self._by_digest: dict[bytes, Credential] = {}
+        self._keyed: dict[Ref, KeyedSecret] = {}
+        self._announced: dict[str, Announcement] = {}
+        self._by_source: tuple[int, dict[str | None, list[KeyedSecret]]] = (0, {})
+
+    def tenant(self, name: str) -> Tenant | None:
+        """Give a tenant, closed ones too."""
+        return self._tenants.get(name)
+
+    def tenants(self) -> tuple[Tenant, ...]:
+        """Give all tenants by name, closed ones too."""
+        return tuple(sorted(self._tenants.values(), key=lambda one: one.name))
+
+    def windows(self, tenant: str) -> tuple[Window, ...]:
+        """Give the rate windows that hold for a tenant."""
+        found = self._tenants.get(tenant)
+        return found.limits if found else DEFAULT_WINDOWS
+
+    def api_key(self, digest: bytes) -> Credential | None:
+        """Give the API key of a SHA-256 digest (32 bytes), whatever its state."""
+        return self._by_digest.get(digest)
+
+    def api_keys(self, tenant: str) -> tuple[Credential, ...]:
+        """Give a tenant's API keys, the oldest first, revoked ones too."""
+        found = [one for one in list(self._by_digest.values()) if one.tenant == tenant]
+        return tuple(sorted(found, key=lambda one: (one.created_ms, one.id)))
+
+    def secrets(self, tenant: str) -> tuple[SigningSecret, ...]:
+        """Give a tenant's signing secrets, the oldest first, revoked ones and ones that cannot be decrypted too."""
+        found = [one for one in self._of_type(SigningSecret) if one.tenant == tenant]
+        return tuple(sorted(found, key=lambda one: (one.created_ms, one.id)))
+
+    def keyed_secrets(self, source: str | None) -> list[KeyedSecret]:
+        """Give what a signature is tried against: valid secrets of active tenants, of one source name or of all (None)."""
+        now_ms = int(time.time() * 1000)
+        found = self._sources().get(source, ())
+        return [keyed for keyed in found if keyed.secret.valid(now_ms) and self.active(keyed.secret.tenant)]
+
+    def signing_secrets(self, source: str | None) -> tuple[SigningSecret, ...]:
+        """Give the secrets of `keyed_secrets`."""
+        return tuple(keyed.secret for keyed in self.keyed_secrets(source))
+
+    def _sources(self) -> dict[str | None, list[KeyedSecret]]:
+        generation, by_source = self._by_source
+        if generation != self.generation:
+            generation, by_source = self.generation, {}  # the generation is read first: a change meanwhile makes this stale again
+            for keyed in list(self._keyed.values()):
+                by_source.setdefault(None, []).append(keyed)
+                by_source.setdefault(keyed.secret.source, []).append(keyed)
+            self._by_source = generation, by_source
+        return by_source
+
+    def active(self, tenant: str) -> bool:
+        """Say whether a tenant exists and is not closed."""
+        found = self._tenants.get(tenant)
+        return found is not None and found.state == "active"
+
+    def process_of(self, tenant: str, process: str) -> ProcessSetting:
+        """Give a process's setting for a tenant; without an entry it is enabled and has its default configuration."""
+        found = self._objects.get(Ref("process", tenant, process))
+        return found if isinstance(found, ProcessSetting) else ProcessSetting(tenant=tenant, process=process)
+
+    def process_settings(self, tenant: str) -> tuple[ProcessSetting, ...]:
+        """Give the entries that were made for a tenant, by process."""
+        found = [one for one in self._of_type(ProcessSetting) if one.tenant == tenant]
+        return tuple(sorted(found, key=lambda one: one.process))
+
+    def announced(self) -> tuple[Announcement, ...]:
+        """Give what the workers announced, by slot; what is older than a day only where nothing younger exists."""
+        found = sorted(self._announced.values(), key=lambda one: one.slot)
+        young = [one for one in found if one.at_ms > time.time() * 1000 - DAY_MS]
+        return tuple(young or found)
+
+    def differing_plugins(self, within_s: float = 60) -> dict[str, Announcement]:
+        """Give the live workers (by slot) if they announce different plugin sets, else nothing: an operator should look."""
+        since_ms = time.time() * 1000 - within_s * 1000
+        live = [one for one in list(self._announced.values()) if one.at_ms > since_ms]
+        return {one.slot: one for one in live} if len({objects.plugin_set(one) for one in live}) > 1 else {}
+
+    def version(self, ref: Ref) -> int:
+        """Give the version of an object's newest valid fact; 0 for an object without one."""
+        return self.facts.current.get(ref, 0)
+
+    def object(self, ref: Ref) -> Object | None:
+        """Give an object of any kind."""
+        return self._objects.get(ref)
+
+    def apply(self, lines: Sequence[Line]) -> bool:
+        """
+        Take records in the order of their partitions; say whether readers can see a change.
+
+        A record that cannot be read is counted in `unreadable` and logged; its object is then absent rather than as it was
+        before, because the change might have been a revocation.
+        """
+        before = self.generation
+        for line in lines:
+            try:
+                fact = self.facts.apply(*line)
+            except ValueError as err:
+                self._complain(line.key, err)
+                continue
+            if fact is not None and self._take(fact):
+                self.generation += 1
+        return self.generation != before
+
+    def _take(self, fact: Fact) -> bool:
+        new: Object | None = None
+        if fact.value is not None:
+            try:
+                new = objects.decode(fact.ref.kind, fact.value)
+            except (ValueError, KeyError) as err:
+                self._complain(str(fact.ref).encode(), err)
+        if isinstance(new, Announcement):
+            old = self._announced.get(fact.ref.id)
+            self._announced[fact.ref.id] = new
+            return not objects.same_content(old, new)
+        if fact.ref.kind == "worker":
+            return self._announced.pop(fact.ref.id, None) is not None
+        self._replace(fact.ref, new)
+        return True
+
+    def _replace(self, ref: Ref, new: Object | None) -> None:
+        old = self._objects.get(ref)
+        if new is not None:
+            self._objects[ref] = new
+        else:
+            self._objects.pop(ref, None)
+        if ref.kind == "tenant":
+            self._replace_tenant(ref.tenant, new)
+        elif isinstance(new, Credential):
+            self._by_digest[bytes.fromhex(new.digest)] = new
+        elif isinstance(new, SigningSecret):
+            self._key(ref, new)
+        elif isinstance(old, SigningSecret):
+            self._keyed.pop(ref, None)
+        if isinstance(old, Credential) and (not isinstance(new, Credential) or new.digest != old.digest):
+            self._by_digest.pop(bytes.fromhex(old.digest), None)
+
+    def _replace_tenant(self, name: str, new: Object | None) -> None:
+        if isinstance(new, Tenant):
+            self._tenants[name] = new
+        else:
+            self._tenants.pop(name, None)
+
+    def _key(self, ref: Ref, secret: SigningSecret) -> None:
+        known = self._keyed.get(ref)
+        if known and known.secret.ciphertext == secret.ciphertext:
+            self._keyed[ref] = KeyedSecret(secret, known.mac)
+            return
+        try:
+            self._keyed[ref] = KeyedSecret(secret, hmac.new(self._decrypt(secret.ciphertext), digestmod=hashlib.sha256))
+        except ValueError as err:
+            self._keyed.pop(ref, None)
+            self.unopened += 1
+            LOG.error("a signing secret cannot be decrypted; `evb doctor` says how to mend it", secret=str(ref), reason=str(err))
+
+    def _of_type(self, type_: type[ObjectT]) -> list[ObjectT]:
+        return [one for one in list(self._objects.values()) if isinstance(one, type_)]
+
+    def _complain(self, key: bytes, err: Exception) -> None:
+        self.unreadable += 1
+        LOG.error("a record of the registry cannot be read", key=key.decode(errors="replace"), reason=str(err))
