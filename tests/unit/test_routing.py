@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routing: patterns and per-tenant enabling decide, and a change of the registry is seen at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from bridge import routing
+from bridge.routing import Router
+
+PROCESSES = {"all": ("*",), "users": ("user.*",), "renames": ("user.*.renamed", "team.renamed")}
+
+
+@dataclass
+class Setting:
+    enabled: bool
+
+
+@dataclass
+class View:
+    generation: int = 1
+    disabled: set[tuple[str, str]] = field(default_factory=set)
+    asked: int = 0
+
+    def process_of(self, tenant: str, process: str) -> Setting:
+        self.asked += 1
+        return Setting((tenant, process) not in self.disabled)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "expected"),
+    [
+        ("user.created", ("all", "users")),
+        ("user.name.renamed", ("all", "users", "renames")),
+        ("team.renamed", ("all", "renames")),
+        ("order", ("all",)),
+        ("user", ("all",)),
+    ],
+)
+def test_patterns_decide(event_type: str, expected: tuple[str, ...]) -> None:
+    assert Router(View()).processes_for("acme", event_type, PROCESSES) == expected
+
+
+def test_a_tenant_can_disable_a_process_for_itself_only() -> None:
+    router = Router(View(disabled={("acme", "users")}))
+    assert router.processes_for("acme", "user.created", PROCESSES) == ("all",)
+    assert router.processes_for("beta", "user.created", PROCESSES) == ("all", "users")
+
+
+def test_an_answer_is_remembered_until_the_registry_changes() -> None:
+    view = View()
+    router = Router(view)
+    router.processes_for("acme", "user.created", PROCESSES)
+    asked = view.asked
+    router.processes_for("acme", "user.created", PROCESSES)
+    assert view.asked == asked
+    view.disabled.add(("acme", "users"))
+    view.generation += 1
+    assert router.processes_for("acme", "user.created", PROCESSES) == ("all",)
+
+
+def test_other_processes_are_other_answers() -> None:
+    router = Router(View())
+    router.processes_for("acme", "user.created", PROCESSES)
+    assert router.processes_for("acme", "user.created", {"users": ("user.*",)}) == ("users",)
+
+
+def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "REMEMBERED", 100)
+    router = Router(View())
+    for n in range(1000):
+        router.processes_for("acme", f"type.{n}", PROCESSES)
+    assert len(router._known) <= 100
