@@ -85,9 +85,10 @@ class StatusView:
     async def event_by_id(self, tenant: str, source: str, event_id: str) -> EventView:
         """Look an event up by its producer's source and id. Raises: NotFound."""
         (text,) = await self._read([("GET", self._keys.id(tenant, source, event_id))])
-        if text is None:
+        view = await self.event(tenant, event_id if text is None else read_known(text).event_key)
+        if (view.summary.source, view.summary.id) != (source, event_id):  # another event's key was given as id
             raise NotFound("No such event.")
-        return await self.event(tenant, read_known(text).event_key)
+        return view
 
     async def execution(self, tenant: str, execution_id: str) -> Execution:
         """Look an execution up. Raises: NotFound."""

@@ -9,16 +9,16 @@ and decisions answer that, intake goes on, and `bridge.keeper` has it rebuilt. W
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Final
 
+from bridge import logs
 from bridge.domain.errors import ViewUnavailable
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
 
-LOG = logging.getLogger("bridge.redis")
+LOG = logs.get("bridge.view")
 
 PAUSE_S: Final = 0.2
 
@@ -60,7 +60,7 @@ class ViewGuard:
         """
         self.holes += 1
         if not self._wake.is_set():
-            LOG.warning("the live view has a hole: %s", reason)
+            LOG.warning("the live view has a hole", reason=reason)
         self._wake.set()
         self._mended.clear()
 

@@ -12,7 +12,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
 | `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved at (ms) |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
-| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>` expected, `<offset>|<execution>` recorded, `<offset>+|<execution>` begun since |
+| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
 
 from __future__ import annotations
@@ -78,3 +78,18 @@ class Keys:
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""
         return f"{self.prefix}:{tenant}:x:{execution_id}"
+
+
+def event_member(event_key: str) -> str:
+    """Name an event in a correlation id's set."""
+    return f"e:{event_key}"
+
+
+def execution_member(execution_id: str) -> str:
+    """Name an execution in a correlation id's set."""
+    return f"x:{execution_id}"
+
+
+def pointer(event_key: str, process: str) -> str:
+    """Write what stands for an execution that `process` is expected to have; both texts need no escaping in JSON."""
+    return f'-1|{{"event_key":"{event_key}","process":"{process}"}}'

@@ -8,37 +8,39 @@ The projection (live) and the rebuild (from Kafka) both write the view through t
 from __future__ import annotations
 
 from bridge.domain.execution import Execution
+from bridge.domain.ids import execution_id
 from bridge.domain.view import EventSummary
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, event_member, execution_member, pointer
 from bridge.redis.pipe import Argument
 from bridge.summaries import encode
 
 Operation = tuple[Argument, ...]
 
 
-def recorded(
-    keys: Keys, tenant: str, execution_id: str, correlation_id: str, offset: int, value: bytes, forget_s: int
-) -> Operation:
-    """An execution's record lies at this offset of its partition; `value` is the record's own."""
-    where = keys.execution(tenant, execution_id)
-    return (b"R", where, offset, forget_s, value, keys.correlation(tenant, correlation_id), f"x:{execution_id}")
+def recorded(keys: Keys, tenant: str, name: str, correlation_id: str, offset: int, value: bytes, forget_s: int) -> Operation:
+    """The record of the execution `name` lies at this offset of its partition; `value` is the record's own."""
+    where = keys.execution(tenant, name)
+    return (b"R", where, offset, forget_s, value, keys.correlation(tenant, correlation_id), execution_member(name))
 
 
 def begun(keys: Keys, execution: Execution, value: bytes, forget_s: int) -> Operation:
     """An attempt has begun and has no record yet; `value` is the execution's JSON."""
     name, tenant = execution.execution_id, execution.tenant
     cid = keys.correlation(tenant, execution.correlation_id)
-    return (b"S", keys.execution(tenant, name), execution.attempt, forget_s, value, cid, f"x:{name}")
+    return (b"S", keys.execution(tenant, name), execution.attempt, forget_s, value, cid, execution_member(name))
 
 
-def expected(keys: Keys, summary: EventSummary, execution_id: str, pointer: bytes, forget_s: int) -> Operation:
-    """The router has not reached the event, and a process will probably want it."""
-    where = keys.execution(summary.tenant, execution_id)
-    return (b"X", where, forget_s, pointer, keys.correlation(summary.tenant, summary.correlation_id), f"x:{execution_id}")
+def expected(keys: Keys, summary: EventSummary, process: str, forget_s: int) -> Operation:
+    """The router has not reached the event, and this process will probably want it."""
+    name = execution_id(summary.key, process)
+    where = keys.execution(summary.tenant, name)
+    cid = keys.correlation(summary.tenant, summary.correlation_id)
+    return (b"X", where, forget_s, pointer(summary.key, process), cid, execution_member(name))
 
 
 def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forget_s: int) -> Operation:
-    """An event's record lies there."""
+    """An event's record lies there; one that was born here is found by its key, which is its id too."""
+    born = summary.id == summary.key
     return (
         b"E",
         keys.event(summary.tenant, summary.key),
@@ -48,8 +50,8 @@ def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forge
         forget_s,
         encode(summary),
         keys.correlation(summary.tenant, summary.correlation_id),
-        f"e:{summary.key}",
-        keys.id(summary.tenant, summary.source, summary.id),
+        event_member(summary.key),
+        b"" if born else keys.id(summary.tenant, summary.source, summary.id),
         summary.key,
         summary.correlation_id,
     )

@@ -6,7 +6,8 @@
 --   R key offset at value cid member               an execution's record at this offset
 --   S key attempt at value cid member              an attempt has begun and has no record yet
 --   X key at pointer cid member                    an execution is expected
---   E key partition offset ms at summary cid member idkey event_key correlation_id     an event's record
+--   E key partition offset ms at summary cid member idkey event_key correlation_id
+--                                                  an event's record; no idkey where the event was born here
 --   P partition next                               the router has finished all offsets before `next`
 -- Returns the epoch.
 
@@ -100,10 +101,10 @@ while i <= n do
   elseif op == 'E' then
     event(a[i + 1], a[i + 2], a[i + 3], a[i + 4], tonumber(a[i + 5]), a[i + 6])
     join(a[i + 7], a[i + 8], tonumber(a[i + 5]))
-    known_id(a[i + 9], a[i + 10], a[i + 4], a[i + 11], a[i + 5])
+    if a[i + 9] ~= '' then known_id(a[i + 9], a[i + 10], a[i + 4], a[i + 11], a[i + 5]) end
     i = i + 12
   elseif op == 'X' then
-    redis.call('SET', a[i + 1], '-1|' .. a[i + 3], 'NX', 'EXAT', a[i + 2])
+    redis.call('SET', a[i + 1], a[i + 3], 'NX', 'EXAT', a[i + 2])
     join(a[i + 4], a[i + 5], tonumber(a[i + 2]))
     i = i + 6
   else
