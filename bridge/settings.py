@@ -26,7 +26,9 @@ AMBIENT = {
     "EVB_DATA": "Data directory of the development stack that a command speaks to, as `--data`.",
     "EVB_URL": "Web server that a command speaks to, as `--url`.",
     "EVB_API_KEY": "API key that a command sends, as `--key`.",
+    "EVB_SIGNING_SECRET": "Secret that `evb trigger --scheme github` signs with, as `--secret`.",
     "EVB_CACHE": "Directory of the development stack's downloads and caches.",
+    "EVB_MAVEN_REPOSITORY": "Maven repository that the development stack asks for Kafka's jars, instead of the public one.",
     "EVB_DEBUG": "Any text: errors of `evb` show their stack as well.",
 }
 """Variables of the `evb` program that are no settings of a server."""

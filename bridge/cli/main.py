@@ -11,7 +11,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from bridge.cli.output import exit_code_of, explain
+from bridge.cli.output import exit_code_of, explain, keep_logs_quiet
 
 COMMANDS = {
     "dev": "Run the whole product here: Kafka, Valkey, worker, web server and a demo tenant",
@@ -64,6 +64,7 @@ def _root() -> None:
 
 def run() -> None:
     """Run `evb`. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not authenticated or allowed, 5 timed out."""
+    keep_logs_quiet()
     try:
         code = app(standalone_mode=False)
     except click.exceptions.Exit as err:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+import structlog
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +22,19 @@ FAILED, USAGE, NOT_FOUND, DENIED, TIMED_OUT = 1, 2, 3, 4, 5
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def keep_logs_quiet() -> None:
+    """
+    Let what libraries and our own parts log go nowhere (with EVB_DEBUG: to stderr): a command says what matters itself.
+
+    The servers' commands replace this by `bridge.logs.configure`.
+    """
+    level = logging.DEBUG if os.environ.get("EVB_DEBUG") else logging.CRITICAL
+    logging.basicConfig(stream=sys.stderr, level=level)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level), logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )
 
 
 def show_json(value: Any) -> None:

@@ -65,6 +65,25 @@ def http_target(url: str | None, key: str | None, data: Path | None) -> HttpTarg
     return HttpTarget(url.rstrip("/"), key)
 
 
+def find_url(url: str | None, data: Path | None) -> str | None:
+    """Give the web server that is meant, as `http_target` finds it, or None where nothing names one."""
+    if url:
+        return url.rstrip("/")
+    stack = _stack(data, given="EVB_KAFKA__BOOTSTRAP_SERVERS" in os.environ)
+    return stack.url if stack else None
+
+
+def signing_secret(secret: str | None, data: Path | None) -> str:
+    """Give the secret to sign a test webhook with: as given, else the demo tenant's. Raises: Misconfigured."""
+    stack = None if secret else _stack(data, given=False)
+    found = secret or next(
+        (tenant.signing_secret for tenant in stack.tenants if tenant.signing_secret) if stack else iter(()), ""
+    )
+    if not found:
+        raise Misconfigured("A signing secret is needed: give --secret (or EVB_SIGNING_SECRET). `evb secrets create` makes one.")
+    return found
+
+
 def _stack(data: Path | None, *, given: bool) -> StackInfo | None:
     """Find the stack that is meant; `given`: the caller was told what else to use, so the default directory is not looked at."""
     if data is not None:
