@@ -73,3 +73,8 @@ CATALOGUE = (EVENTS, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE)
 def results(process: str) -> Topic:
     """The result topic of a process; made when a worker that has the process starts."""
     return Topic(f"results.{process}", "partitionkey or event key", "delete", "retention_hours", "worker", "consumers")
+
+
+def worker_group(settings: Settings) -> str:
+    """The consumer group of the shared lane's workers: its committed offsets say what the router has finished."""
+    return f"{settings.topic_prefix}.worker"
