@@ -108,8 +108,8 @@ class Facts:
 
     def outdated(self, ref: Ref, before_ms: int) -> list[int]:
         """The versions of an object, lowest first, that lost their meaning before a time and may get tombstones."""
-        current = self.current.get(ref)
-        return sorted(v for v, since_ms in self.superseded.get(ref, {}).items() if since_ms < before_ms and v != current)
+        current, old = self.current.get(ref), dict(self.superseded.get(ref, {}))  # copied in one step: another thread writes
+        return sorted(version for version, since_ms in old.items() if since_ms < before_ms and version != current)
 
     def _take(self, ref: Ref, version: int, value: bytes, timestamp_ms: int) -> Fact | None:
         current = self.current.get(ref, 0)

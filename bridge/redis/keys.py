@@ -12,6 +12,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
 | `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved at (ms) |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
+| `<p>:<tenant>:decision:<kind>:<id>` | hash | `counter`, `confirmed`: versions; `nonce`, `until` (ms): a tentative decision |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
 
@@ -74,6 +75,10 @@ class Keys:
     def correlation(self, tenant: str, correlation_id: str) -> str:
         """Where the members of one correlation id are."""
         return f"{self.prefix}:{tenant}:cid:{correlation_id}"
+
+    def decision(self, kind: str, tenant: str, object_id: str) -> str:
+        """Where decisions about an object are numbered."""
+        return f"{self.prefix}:{tenant}:decision:{kind}:{object_id}"
 
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""
