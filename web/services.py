@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a route may use: made once per server process by `web.door`, handed to every handler."""
+"""What a route may use: made once per server process, on its event loop, and handed to every handler."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridge.intake import Intake
+    from bridge.kafka.producer import LoopProducer
+    from bridge.redis.pipe import Pipe
     from bridge.registry import Registry
     from bridge.settings import Settings
     from bridge.status import StatusView
@@ -15,9 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases behind the doors."""
+    """
+    The use cases behind the doors, and what they stand on.
+
+    Handlers use the first four; the pipe and the producer are for health and for the end of the process.
+    """
 
     settings: Settings
     registry: Registry
     intake: Intake
     status: StatusView
+    pipe: Pipe
+    producer: LoopProducer
+    background: tuple[asyncio.Task[None], ...] = ()

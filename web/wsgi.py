@@ -60,4 +60,5 @@ def _environ(request: Request, scheme: str, authority: str, client: str) -> dict
     environ.setdefault("HTTP_HOST", authority or "localhost")
     environ["CONTENT_LENGTH"] = str(len(request.body))
     environ["HTTP_X_REQUEST_ID"] = request.request_id
+    environ["event_bridge.door"] = True
     return environ

@@ -37,7 +37,7 @@ def answer_of(error: BridgeError, request_id: str) -> Answer:
         "code": error.code,
         "request_id": request_id,
     }
-    if isinstance(error, NotAuthenticated) or error.status >= 500 and not isinstance(error, Unavailable):
+    if isinstance(error, NotAuthenticated) or (error.status >= 500 and not isinstance(error, Unavailable)):
         del document["detail"]  # one body for every cause
     if isinstance(error, InvalidEvent):
         document["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in error.faults]

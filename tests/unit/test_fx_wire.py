@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `POST /fx/events` reads: slices of the producer's bytes, and every fault at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.errors import InvalidEvent
+from web.dialects.fx import wire
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=("Cs",))),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def envelope(payload: bytes) -> bytes:
+    return b'{ "event_type":"t", "payload":' + payload + b', "event_source":"s" }'
+
+
+def faults_of(body: bytes) -> dict[str, str]:
+    with pytest.raises(InvalidEvent) as refused:
+        wire.read_event(body)
+    return {fault.pointer: fault.detail for fault in refused.value.faults}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"big": 123456789012345678901234567890, "e": 1.50e+400}',
+        b'{ "b" :  1,\n\t"a":2 ,"b":3}',
+        b'"\\u00e4\xc3\xa4"',
+        b"[ ]",
+        b"null",
+        b"-0.0",
+    ],
+)
+def test_the_payload_is_the_slice_that_was_sent(payload: bytes) -> None:
+    assert wire.read_event(envelope(b"  " + payload + b" ")).payload == payload
+
+
+@given(JSON_VALUES, st.sampled_from([None, 1, 3]), st.booleans())
+def test_any_json_is_a_payload_and_keeps_its_bytes(value: object, indent: int | None, ascii_only: bool) -> None:
+    payload = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+    assert wire.read_event(envelope(payload)).payload == payload
+
+
+def test_every_fault_is_named_with_its_pointer() -> None:
+    assert faults_of(b'{"event_source": 7, "event_type": "  ", "a/b~c": 1}') == {
+        "/event_source": "must be a text",
+        "/event_type": "must not be empty",
+        "/payload": "is required",
+        "/a~1b~0c": "is not known here; put it into payload",
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"nul",
+        b"{}x",
+        b'{"payload": NaN}',
+        b'{"payload":"\xff"}',
+        b'{"payload":"\\ud800"}',
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_what_is_no_json_object_is_refused_at_the_root(body: bytes) -> None:
+    assert set(faults_of(body)) == {""}
+
+
+def test_deep_nesting_is_refused_and_does_not_crash() -> None:
+    assert "deep" in faults_of(envelope(b"[" * 5000 + b"]" * 5000))[""]
+
+
+def test_control_characters_in_a_type_are_refused() -> None:
+    assert "U+0007" in faults_of(b'{"event_source":"s","event_type":"a\\u0007","payload":1}')["/event_type"]
+
+
+def test_peek_finds_nothing_in_what_is_no_object() -> None:
+    assert not wire.given(wire.peek(b'["type"]').type)
+    assert wire.text_or_none(wire.peek(b'{"type": {"a": 1}}').type) is None
+    assert wire.text_or_none(wire.peek(b' {"type":"a.b"}').type) == "a.b"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request at the RSGI door: answered exactly once, then counted and logged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from bridge.domain.errors import BrokerUnavailable
+from bridge.metrics import INGRESS_DURATION, INGRESS_IN_PROGRESS, INGRESS_REQUESTS
+from web.access_log import AccessLog
+from web.http.exchange import headers_of, refuse
+from web.http.limits import Header
+from web.http.messages import Answer
+
+CLIENT_GONE = 499
+OTHER = "other"
+"""The label of what belongs to no dialect."""
+
+
+class Call:
+    """
+    The fate of one request.
+
+    Whoever answers first wins: the handler, or the deadline. A handler that comes later has still done its work; its answer
+    is dropped.
+    """
+
+    __slots__ = ("_began", "_clock", "_done", "_log", "_protocol", "dialect", "method", "path", "request_id")
+
+    def __init__(self, log: AccessLog, scope: Any, protocol: Any, clock: Callable[[], float]) -> None:
+        self.method: str = scope.method
+        self.path: str = scope.path
+        self.request_id = ""
+        self.dialect = OTHER
+        self._log, self._protocol, self._clock, self._began, self._done = log, protocol, clock, clock(), False
+        INGRESS_IN_PROGRESS.inc()
+
+    def answer(self, answer: Answer) -> None:
+        """Send an answer with the headers that every answer has."""
+        self.send(answer, headers_of(answer, self.request_id))
+
+    def send(self, answer: Answer, headers: list[Header]) -> None:
+        """Send an answer as it is; its length is added by the server."""
+        if not self._done:
+            self._protocol.response_bytes(answer.status, headers, answer.body)
+            self._finish(answer.status, len(answer.body))
+
+    def late(self) -> None:
+        """Answer that nobody knows: the handler has taken longer than any client was promised to wait."""
+        self.answer(
+            refuse(BrokerUnavailable("There is no confirmation yet. Repeat the request with the same id."), self.request_id)
+        )
+
+    def gone(self) -> None:
+        """Note that the client left before its request was complete."""
+        if not self._done:
+            self._finish(CLIENT_GONE, 0)
+
+    def _finish(self, status: int, size: int) -> None:
+        self._done = True
+        seconds = self._clock() - self._began
+        INGRESS_IN_PROGRESS.dec()
+        count(self.dialect, status, seconds)
+        self._log.add(
+            time_s=time.time(),
+            method=self.method,
+            path=self.path,
+            status=status,
+            seconds=seconds,
+            size=size,
+            dialect=self.dialect,
+            request_id=self.request_id,
+        )
+
+
+def count(dialect: str, status: int, seconds: float) -> None:
+    """Count one answered request."""
+    _requests(dialect, status).inc()
+    _duration(dialect).observe(seconds)
+
+
+@lru_cache(maxsize=1024)
+def _requests(dialect: str, status: int) -> Any:
+    return INGRESS_REQUESTS.labels(dialect, str(status))
+
+
+@lru_cache(maxsize=64)
+def _duration(dialect: str) -> Any:
+    return INGRESS_DURATION.labels(dialect)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Can this server do its work? `/readyz` asks it before traffic is sent here.
+
+Only what intake cannot do without is required: Kafka and a registry that was read once. Redis is shown and never required
+while intake goes on without it. Runs in a Flask thread, so it may block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from bridge.domain.errors import BridgeError
+from bridge.kafka.client import connection
+from bridge.topics import EVENTS
+from web.services import Services
+
+KAFKA_S = 2.0
+FRESH_S = 1.0
+"""An answer of Kafka's is good for this long, so that many askers cost one question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `/readyz?verbose`; a failed one that is required makes the server not ready."""
+
+    name: str
+    passed: bool
+    required: bool
+    said: str
+
+
+class Health:
+    """Asks the parts that this server depends on."""
+
+    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
+        self._services, self._loop = services, loop
+        self._admin = AdminClient(connection(services.settings))
+        self._lock = threading.Lock()
+        self._kafka = Check("kafka", False, True, "not asked yet")
+        self._asked = 0.0
+
+    def checks(self) -> tuple[Check, ...]:
+        """Ask everything; takes two seconds at most for Kafka and the Redis time-out."""
+        return self._ask_kafka(), self._registry(), self._ask_redis(), self._limiter()
+
+    def _ask_kafka(self) -> Check:
+        with self._lock:
+            if time.monotonic() - self._asked > FRESH_S:
+                self._kafka = self._kafka_now()
+                self._asked = time.monotonic()
+            return self._kafka
+
+    def _kafka_now(self) -> Check:
+        topic = EVENTS.name(self._services.settings)
+        try:
+            found = self._admin.list_topics(topic, timeout=KAFKA_S).topics[topic]
+        except KafkaException as err:
+            return Check("kafka", False, True, str(err.args[0].str()))
+        if found.error is not None:
+            return Check("kafka", False, True, f"{topic}: {found.error.str()}")
+        orphans = [p.id for p in found.partitions.values() if p.leader < 0]
+        return Check("kafka", not orphans, True, f"no leader for partitions {orphans} of {topic}" if orphans else "ok")
+
+    def _registry(self) -> Check:
+        lag = self._services.registry_said()
+        return Check("registry", not lag, True, lag or "ok")
+
+    def _ask_redis(self) -> Check:
+        asking = asyncio.run_coroutine_threadsafe(self._services.ask_redis(), self._loop)
+        required = self._services.settings.redis.when_down == "refuse"
+        try:
+            said = asking.result(self._services.settings.redis.timeout_ms / 1000 + 1)
+        except (BridgeError, TimeoutError) as err:
+            return Check("redis", False, required, str(err) or "no answer")
+        return Check("redis", not said, required and said == "", said or "ok")
+
+    def _limiter(self) -> Check:
+        degraded = self._services.degraded()
+        return Check("limiter", not degraded, False, "each web process limits on its own" if degraded else "ok")

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All routes of all dialects, once: what the RSGI door answers on the loop and Flask registers as views."""
+
+from __future__ import annotations
+
+from web.dialects.fx.routes import ROUTES as FX
+from web.http.table import Table
+
+
+def table() -> Table:
+    """Give the table of every dialect's routes."""
+    return Table(FX)
