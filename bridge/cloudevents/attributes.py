@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 REQUIRED = ("specversion", "id", "source", "type")
-NON_EMPTY = frozenset({*REQUIRED, "subject", "time", "datacontenttype", "dataschema", "partitionkey"})
-"""An empty text is allowed in an extension attribute only (section 3.1; partitioning extension)."""
+EVENT_FORMAT_FAULT = "must not be application/cloudevents…: the record would read as a structured event"
 
 NAME = re.compile(r"[a-z0-9]+\Z")
 FORBIDDEN = re.compile(
@@ -58,7 +57,7 @@ def record_faults(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if not re.fullmatch("[0-9]{1,9}", attributes.get("hops", "0")):
         yield "hops", "must be a whole number"
     if is_event_format(attributes.get("datacontenttype", "")):
-        yield "datacontenttype", "must not be application/cloudevents…: the record would read as a structured event"
+        yield "datacontenttype", EVENT_FORMAT_FAULT
 
 
 def is_event_format(content_type: str) -> bool:
