@@ -7,11 +7,10 @@ import importlib
 import sys
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
-from bridge.cli.output import exit_code_of, explain, keep_logs_quiet
+from bridge.cli.output import USAGE, exit_code_of, explain, explain_usage, keep_logs_quiet
 
 COMMANDS = {
     "dev": "Run the whole product here: Kafka, Valkey, worker, web server and a demo tenant",
@@ -67,12 +66,12 @@ def run() -> None:
     keep_logs_quiet()
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.Exit as err:
+    except typer.Exit as err:
         code = err.exit_code
-    except click.ClickException as err:
-        err.show()
-        code = 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except typer.TyperException as err:
+        explain_usage(err)
+        code = USAGE
+    except (KeyboardInterrupt, typer.Abort):
         code = 130
     except Exception as err:  # noqa: BLE001  the edge: every error ends as one sentence and an exit code, never as a stack trace
         explain(err)

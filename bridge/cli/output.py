@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import structlog
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -76,3 +77,10 @@ def explain(error: BaseException) -> None:
         err.print_exception()
     text = str(error) if isinstance(error, (BridgeError, TimeoutError, OSError)) else f"{type(error).__name__}: {error}"
     err.print(f"✗ {text}", markup=False, style="red")
+
+
+def explain_usage(error: typer.TyperException) -> None:
+    """Write what is wrong with the command line to stderr, and where its help is."""
+    context = getattr(error, "ctx", None)
+    err.print(f"✗ {error.format_message()}", markup=False, style="red")
+    err.print(f"  {context.command_path if context else 'evb'} --help says how it is used.", markup=False)
