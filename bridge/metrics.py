@@ -56,6 +56,57 @@ LOOP_LAG = Gauge(
 LOG_LINES_DROPPED = Counter(
     "evb_access_log_dropped_total", "Access log lines given up because stdout took no more.", registry=REGISTRY
 )
+EXECUTIONS = Counter(
+    "evb_executions_total",
+    "Executions that ended, by process and outcome (completed, skipped, or a failure's code where it is one of ours).",
+    ["process", "outcome"],
+    registry=REGISTRY,
+)
+EXECUTION_DURATION = Histogram(
+    "evb_execution_duration_seconds",
+    "Time from the beginning of a process's run to its outcome, by process.",
+    ["process"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+END_TO_END = Histogram(
+    "evb_event_end_to_end_seconds",
+    "Time from an event's record in Kafka to the confirmed record of its execution.",
+    buckets=(*SECONDS, 10.0, 60.0, 600.0, 3600.0),
+    registry=REGISTRY,
+)
+EXECUTIONS_REPEATED = Counter(
+    "evb_executions_repeated_total",
+    "Executions that were not run again because they run, or ended within the last hour.",
+    registry=REGISTRY,
+)
+DEAD_LETTERS = Counter("evb_dead_letters_total", "Dead letters that Kafka confirmed, by reason.", ["reason"], registry=REGISTRY)
+EVENTS_LOST = Counter(
+    "evb_events_expired_total",
+    "Events that Kafka deleted before a worker read them: the backlog outlived the retention.",
+    registry=REGISTRY,
+)
+CONSUMER_LAG = Gauge(
+    "evb_consumer_lag_records",
+    "Events of this worker's partitions that are not finished.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge(
+    "evb_worker_events_in_flight", "Events that were read and are not finished.", multiprocess_mode="livesum", registry=REGISTRY
+)
+LEFT_BEHIND = Gauge(
+    "evb_worker_runs_left_behind",
+    "Runs that outlived their deadline and still hold a thread or a task; above 48 the worker starts afresh.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+REMEMBERED = Gauge(
+    "evb_worker_executions_remembered",
+    "Finished executions of the last hour that the worker would recognise.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
 
 CATALOGUE = (
     INGRESS_REQUESTS,
@@ -66,6 +117,16 @@ CATALOGUE = (
     LIMITER_DEGRADED,
     LOOP_LAG,
     LOG_LINES_DROPPED,
+    EXECUTIONS,
+    EXECUTION_DURATION,
+    END_TO_END,
+    EXECUTIONS_REPEATED,
+    DEAD_LETTERS,
+    EVENTS_LOST,
+    CONSUMER_LAG,
+    IN_FLIGHT,
+    LEFT_BEHIND,
+    REMEMBERED,
 )
 
 
