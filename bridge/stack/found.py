@@ -17,8 +17,7 @@ import orjson
 from bridge.domain.errors import Misconfigured
 from bridge.settings import Settings, load
 from bridge.stack.cache import replace
-
-FILE = "stack.json"
+from bridge.stack.directory import LOCK, STATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,8 @@ class DemoTenant:
 @dataclass(frozen=True, slots=True)
 class StackInfo:
     """
-    Where a stack's parts are. `pids` by role: `web`, `worker`, `kafka`, `redis` (0: it is being started again).
+    Where a stack's parts are. `pids` by role: `web`, `worker`, `kafka`, `redis`; a part that has just ended keeps
+    its old one until it is started again.
 
     `environ` are the `EVB_*` variables that its web server and worker run with; secrets are in files that these name.
     """
@@ -76,8 +76,8 @@ def locate(data: Path) -> StackInfo:
 
     Raises: Misconfigured where none does.
     """
-    file = data / FILE
-    if not file.is_file() or not _is_held(data / "lock"):
+    file = data / STATE
+    if not file.is_file() or not _is_held(data / LOCK):
         raise Misconfigured(f"No stack runs in {data}: start one with `evb dev --data {data}`.")
     return read(file)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.domain.errors import Misconfigured
+from bridge.stack.directory import LOCK
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def own_directory(directory: Path, *, wait_s: float = 10.0) -> int:
     Raises: Misconfigured where a living stack has it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + wait_s
     while not _locked(descriptor):
         owner = int(os.pread(descriptor, 20, 0) or b"0")

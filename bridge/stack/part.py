@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from bridge.domain.errors import Misconfigured
 from bridge.stack.family import Family
@@ -54,7 +57,12 @@ class Part(ABC):
     @property
     def exit_code(self) -> int | None:
         """What it ended with; None while it runs, or before its first start."""
-        return None if self._child is None else self._child.poll()
+        child = self._child
+        if child is None:
+            return None
+        if child.returncode is None and child.poll() is not None:
+            self._end_the_rest(child.pid)
+        return child.returncode
 
     def spawn(self) -> None:
         """Start the process without waiting; does nothing where it runs."""
@@ -98,6 +106,7 @@ class Part(ABC):
             return
         try:
             self._child.wait(self.stop_s)
+            self._end_the_rest(self._child.pid)
         except subprocess.TimeoutExpired:
             self.kill()
         self._forget()
@@ -107,11 +116,14 @@ class Part(ABC):
         if self._child is not None:
             self._signal(signal.SIGKILL)
             self._child.wait()
+            self._end_the_rest(self._child.pid)
             self._forget()
 
     def freeze(self) -> None:
-        """Stop it (SIGSTOP): connections stay open and nothing answers."""
+        """Stop it (SIGSTOP), and return once it stands: connections stay open and nothing answers."""
         self._signal(signal.SIGSTOP)
+        while self.running and psutil.Process(self.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.005)
 
     def thaw(self) -> None:
         """Let a frozen part go on."""
@@ -125,10 +137,16 @@ class Part(ABC):
         return "\n".join([f"The end of {self.log}:", *lines])
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None and self.running:
             os.killpg(self._child.pid, number)
 
+    @staticmethod
+    def _end_the_rest(group: int) -> None:
+        """Kill what the process started and left behind: it would hold the port of the next one."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left (macOS: PermissionError)
+            os.killpg(group, signal.SIGKILL)
+
     def _forget(self) -> None:
-        if self._child is not None and self._child.poll() is not None:
+        if self._child is not None and self.exit_code is not None:
             self._family.ended(self._child.pid)
             self._child = None

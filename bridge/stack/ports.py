@@ -9,6 +9,7 @@ from pathlib import Path
 
 LOWEST = 15_000
 FALLBACK_HIGHEST = 32_000
+_given: set[int] = set()
 LOOPBACK = "127.0.0.1"
 
 
@@ -17,13 +18,15 @@ def free_port() -> int:
     Find a port that nobody listens on, below the range that the system gives to outgoing connections.
 
     Inside that range a client that knocks at a dead server's port can be given the very same port for its own end,
-    is then connected to itself, and the server can't come back. Another process may take the port before it is used.
+    is then connected to itself, and the server can't come back. Never gives a port twice in a process; another process may
+    take it before it is used.
     Raises: OSError where 200 tries found none.
     """
     highest = _outgoing_range_start() - 1
     for _ in range(200):
         port = random.randint(LOWEST, highest)  # noqa: S311  nothing secret: two stacks only should not pick the same
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     raise OSError(f"no free port between {LOWEST} and {highest}")
 

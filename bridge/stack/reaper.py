@@ -3,8 +3,8 @@
 Run as `python -m bridge.stack.reaper ID` beside a stack: ends everything that belongs to it when its owner dies.
 
 Its standard input is a pipe that only the owner holds open. At its end, however the owner died, every process that carries
-`EVB_STACK_ID=ID` in its environment, or belongs to a process group that the owner named on the pipe, is killed. Works on Linux
-and macOS alike, and for children of children. It must not import anything slow.
+`EVENT_BRIDGE_STACK=ID` in its environment, or belongs to a process group that the owner named on the pipe, is killed. Works on
+Linux and macOS alike, and for children of children. It must not import anything slow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-MARK = "EVB_STACK_ID"
+MARK = "EVENT_BRIDGE_STACK"
 GOODBYE = "goodbye"
 GIVE_UP_S = 20.0
 
@@ -41,7 +41,7 @@ def main(stack_id: str) -> None:
 
 def _kill_marked(stack_id: str) -> bool:
     """Kill every marked process; tells whether there was any: one may have been starting another meanwhile."""
-    import psutil  # type: ignore[import-untyped]  # it ships no types; here, so that the start stays cheap
+    import psutil  # type: ignore[import-untyped]  # it ships no types
 
     found = False
     for process in psutil.process_iter():

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console
 
+from bridge.stack.directory import KAFKA, LOGS, VALKEY, empty
 from bridge.stack.family import Family
 from bridge.stack.kafka import KafkaPart
 from bridge.stack.lock import own_directory
@@ -19,14 +20,20 @@ from bridge.stack.valkey import ValkeyPart
 class Stack:
     """Owns its data directory from its making to `close`. The parts' methods start, stop, kill, freeze and thaw them."""
 
-    def __init__(self, data: Path, *, console: Console | None = None, full_jit: bool = False) -> None:
+    def __init__(self, data: Path, *, console: Console | None = None, full_jit: bool = False, reset: bool = False) -> None:
         self.data = data.absolute()
-        self._held = own_directory(self.data)
-        self.log = self.data / "log"
+        self.log = self.data / LOGS
         java = prepare(console or Console(stderr=True), full_jit=full_jit)
-        self.family = Family(held=(self._held,))
-        self.kafka = KafkaPart(self.data / "kafka", self.family, self.log / "kafka.log", java)
-        self.valkey = ValkeyPart(self.data / "valkey", self.family, self.log / "valkey.log")
+        self._held: int | None = own_directory(self.data)
+        try:
+            if reset:
+                empty(self.data)
+            self.family = Family(held=(self._held,))
+        except BaseException:
+            self._give_back()
+            raise
+        self.kafka = KafkaPart(self.data / KAFKA, self.family, self.log / "kafka.log", java)
+        self.valkey = ValkeyPart(self.data / VALKEY, self.family, self.log / "valkey.log")
 
     @property
     def redis(self) -> str:
@@ -52,7 +59,12 @@ class Stack:
         self.valkey.kill()
         self.kafka.kill()
         self.family.close()
-        os.close(self._held)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def __enter__(self) -> Stack:
         return self.start()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web server and the worker as parts of the stack: the programs of production, told by environment where the rest is."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bridge.stack.family import Family
+from bridge.stack.part import Part
+from bridge.stack.ports import LOOPBACK
+
+OURS = ("EVB_KAFKA__", "EVB_REDIS__", "EVB_SECRET_KEYS", "EVB_HOST", "EVB_PORT", "EVB_WORKER_HEALTH_PORT")
+"""Variables that `evb dev` sets: what the caller's shell says of another installation must not reach this one."""
+KEPT = ("EVB_KAFKA__LINGER_MS", "EVB_REDIS__TIMEOUT_MS", "EVB_REDIS__WHEN_DOWN")
+
+
+class Program(Part):
+    """`evb <role>` in a process of its own, ready when `/readyz` on `port` says so."""
+
+    start_s = 60.0
+    stop_s = 15.0
+
+    def __init__(self, role: str, port: int, family: Family, log: Path, environ: Mapping[str, str]) -> None:
+        super().__init__(family, log)
+        self.name, self.port, self._environ = role, port, environ
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "bridge.cli", self.name]
+
+    def environ(self) -> dict[str, str]:
+        return inherited() | dict(self._environ)
+
+    def answers(self) -> bool:
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=2)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def inherited() -> dict[str, str]:
+    """Give our own environment without what says where Kafka, Redis and the ports are."""
+    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(OURS)}
+
+
+def chosen(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the `EVB_*` variables that the programs run with."""
+    return {name: value for name, value in (inherited() | dict(environ)).items() if name.startswith("EVB_")}
