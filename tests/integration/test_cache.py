@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cache of jars and of the JDK repairs itself. The jars come from a repository of the test's own, not from the network."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bridge.domain.errors import Misconfigured
+from bridge.stack import aot, jars
+from bridge.stack.cache import cache_dir, sha256_of
+from bridge.stack.prepare import prepare
+
+
+class Repository:
+    """Serves the pinned jars in Maven's layout and counts how often each is asked for; `spoil` changes what is sent."""
+
+    def __init__(self) -> None:
+        prepare(Console(stderr=True))
+        home = cache_dir() / f"kafka-{jars.KAFKA_VERSION}"
+        self.files = {
+            f"/{jar.group.replace('.', '/')}/{jar.artifact}/{jar.version}/{jar.file_name}": home / jar.file_name
+            for jar in jars.pinned()
+        }
+        self.asked: Counter[str] = Counter()
+        self.spoiled: dict[str, list[bytes]] = {}
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def spoil(self, name: str, *answers: bytes) -> None:
+        self.spoiled[name] = list(answers)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        repository = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = repository.files.get(self.path)
+                if path is None:
+                    self.send_error(404)
+                    return
+                repository.asked[path.name] += 1
+                answers = repository.spoiled.get(path.name)
+                body = answers.pop(0) if answers else path.read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+@pytest.fixture
+def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    serving = Repository()
+    monkeypatch.setenv("EVB_MAVEN_REPOSITORY", serving.url)
+    thread = threading.Thread(target=serving.server.serve_forever)
+    thread.start()
+    yield serving
+    serving.server.shutdown()
+    serving.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def linked(tmp_path: Path, repository: Repository) -> Path:
+    """A directory with every jar, hard links where possible: a test replaces files and never writes into them."""
+    directory = tmp_path / "jars"
+    directory.mkdir()
+    for path in repository.files.values():
+        try:
+            os.link(path, directory / path.name)
+        except OSError:
+            (directory / path.name).write_bytes(path.read_bytes())
+    jars.provide(directory, quiet())
+    assert not repository.asked
+    return directory
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def put(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def right(directory: Path) -> bool:
+    return all(sha256_of(directory / jar.file_name) == jar.sha256 for jar in jars.pinned())
+
+
+def test_missing_cut_and_changed_jars_are_replaced(linked: Path, repository: Repository) -> None:
+    missing, cut, changed, touched = (jar.file_name for jar in jars.pinned()[:4])
+    (linked / missing).unlink()
+    put(linked / cut, (linked / cut).read_bytes()[:-100])
+    whole = (linked / changed).read_bytes()
+    put(linked / changed, whole[:-1] + bytes([whole[-1] ^ 1]))
+    put(linked / touched, (linked / touched).read_bytes())  # another time, the same content: checked, not downloaded
+    assert jars.whole(linked) is None
+
+    class_path = jars.provide(linked, quiet())
+
+    assert [path.name for path in class_path] == [jar.file_name for jar in jars.pinned()]
+    assert right(linked)
+    assert repository.asked == {missing: 1, cut: 1, changed: 1}
+    assert jars.whole(linked) == class_path
+
+
+def test_a_lost_or_cut_stamp_costs_a_check_and_no_download(linked: Path, repository: Repository) -> None:
+    (linked / "stamps.json").write_text('{"cut')
+    assert jars.provide(linked, quiet())
+    (linked / "stamps.json").unlink()
+    assert jars.provide(linked, quiet())
+    assert not repository.asked
+
+
+def test_a_download_that_breaks_is_repeated(linked: Path, repository: Repository) -> None:
+    jar = jars.pinned()[0]
+    (linked / jar.file_name).unlink()
+    repository.spoil(jar.file_name, b"half", b"")
+    jars.provide(linked, quiet())
+    assert right(linked)
+    assert repository.asked == {jar.file_name: 3}
+
+
+def test_a_jar_with_another_checksum_never_gets_in(linked: Path, repository: Repository) -> None:
+    jar = jars.pinned()[0]
+    (linked / jar.file_name).unlink()
+    repository.spoil(jar.file_name, *([b"x" * jar.size] * 10))
+    with pytest.raises(Misconfigured, match=rf"{jar.artifact}:{jar.version} could not be downloaded: it is not the file whose"):
+        jars.provide(linked, quiet())
+    assert not (linked / jar.file_name).exists()
+    assert not list(linked.glob(".download-*"))
+
+
+def test_a_jar_that_is_nowhere_is_said_with_the_cure(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (linked / jars.pinned()[0].file_name).unlink()
+    monkeypatch.setenv("EVB_MAVEN_REPOSITORY", "http://127.0.0.1:9/none")
+    with pytest.raises(Misconfigured, match="Check the network and EVB_MAVEN_REPOSITORY"):
+        jars.provide(linked, quiet())
+
+
+PREPARE = "from rich.console import Console; from bridge.stack.prepare import prepare; print(prepare(Console(stderr=True)).cache)"
+
+
+@pytest.mark.timeout(180)
+def test_two_processes_fill_one_cache_and_a_cut_jdk_cache_is_made_anew(tmp_path: Path, repository: Repository) -> None:
+    environ = os.environ | {"EVB_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", PREPARE]
+    both = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=150)[0].strip() for process in both]
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert said[0] == said[1] != "None"
+    assert right(tmp_path / "cache" / f"kafka-{jars.KAFKA_VERSION}")
+    assert set(repository.asked.values()) == {1}
+
+    trained = Path(said[0])
+    before = trained.read_bytes()
+    trained.write_bytes(before[: len(before) // 2])
+    class_path = jars.whole(tmp_path / "cache" / f"kafka-{jars.KAFKA_VERSION}")
+    assert class_path
+    assert aot.find(trained.parent, class_path) is None
+    assert prepare(quiet(), cache=tmp_path / "cache").cache == trained
+    assert trained.stat().st_size > len(before) // 2
+    assert not list(trained.parent.glob(".train-*"))
