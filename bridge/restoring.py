@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+From records to what the live view says of them. Pure; used by `bridge.rebuild`.
+
+It writes what the intake and the projection would have written, no more: so a rebuilt view equals the lost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from confluent_kafka import Message
+
+from bridge.cloudevents.kafka import event_of
+from bridge.domain.errors import InvalidEvent
+from bridge.redis import operations
+from bridge.redis.keys import Keys
+from bridge.redis.operations import Operation
+from bridge.settings import Settings
+from bridge.summaries import summarise
+from bridge.topics import EVENTS
+
+Expect = Callable[[str, str], Sequence[str]]
+"""(tenant, event type) -> the processes that will probably want such an event."""
+
+
+def nothing_expected(_tenant: str, _event_type: str) -> Sequence[str]:
+    """Expect nothing: events that the router has not reached are then shown without executions until it does."""
+    return ()
+
+
+class Names(msgspec.Struct):
+    """The members of an execution's record that lead to it."""
+
+    execution_id: str
+    tenant: str
+    correlation_id: str
+
+
+class Restoring:
+    """Counts what it saw. `passed` says up to where the router has finished, by partition of the events."""
+
+    def __init__(self, settings: Settings, passed: Mapping[int, int], expect: Expect, now_s: float) -> None:
+        self._keys = Keys(settings.topic_prefix)
+        self._keep_s = settings.retention_hours * 3600
+        self._events = EVENTS.name(settings)
+        self._passed, self._expect, self._now_s = passed, expect, now_s
+        self._names = msgspec.json.Decoder(Names)
+        self.events = self.executions = self.unreadable = 0
+
+    def operations_of(self, message: Message) -> list[Operation]:
+        """
+        Say what a record of `events` or `executions` means for the view; what nobody can read means nothing.
+
+        The worker has set such a record aside with its reason, so it is only counted here.
+        """
+        forget_s = message.timestamp()[1] // 1000 + self._keep_s
+        if forget_s <= self._now_s:
+            return []
+        try:
+            return self._event(message, forget_s) if message.topic() == self._events else self._execution(message, forget_s)
+        except (InvalidEvent, KeyError, ValueError):
+            self.unreadable += 1
+            return []
+
+    def _event(self, message: Message, forget_s: int) -> list[Operation]:
+        event = event_of(message.headers(), message.value())  # type: ignore[arg-type]  # headers come as pairs, values as bytes
+        summary = summarise(event, message.timestamp()[1])
+        partition, offset = message.partition() or 0, message.offset() or 0
+        found = [operations.stored(self._keys, summary, partition, offset, forget_s)]
+        self.events += 1
+        if offset >= self._passed.get(partition, 0) and not summary.causation_id:
+            for process in self._expect(summary.tenant, summary.type):
+                found.append(operations.expected(self._keys, summary, process, forget_s))
+        return found
+
+    def _execution(self, message: Message, forget_s: int) -> list[Operation]:
+        value = message.value()
+        if value is None:  # a tombstone: compaction will remove the record that it follows
+            return []
+        names = self._names.decode(value)
+        self.executions += 1
+        offset = message.offset() or 0
+        return [operations.recorded(self._keys, names.tenant, names.execution_id, names.correlation_id, offset, value, forget_s)]
