@@ -45,6 +45,7 @@ class Pipe:
         self._address = address(settings)
         self._connection: Connection | None = None
         self._hooks: list[Callable[[], None]] = []
+        self._lost_hooks: list[Callable[[], None]] = []
         self._up = asyncio.Event()
         self._closing = False
         self._said = ""
@@ -65,6 +66,10 @@ class Pipe:
         self._hooks.append(hook)
         if self.connected:
             self._call_hook(hook)
+
+    def on_lost(self, hook: Callable[[], None]) -> None:
+        """Call `hook` after each loss of a connection."""
+        self._lost_hooks.append(hook)
 
     async def wait_connected(self, timeout_s: float) -> bool:
         """Wait for a connection; says whether there is one."""
@@ -126,6 +131,8 @@ class Pipe:
             return
         self._connection = None
         self._up.clear()
+        for hook in self._lost_hooks:
+            self._call_hook(hook)
         if not self._closing:
             self._say(f"lost {self._address}")
             self._dialer = self._loop.create_task(self._dial())
