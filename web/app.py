@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 from bridge.domain.errors import BridgeError, BrokerUnavailable
 from bridge.domain.limits import ANSWER_S
 from web import pages
-from web.call import OTHER, count
+from web.call import OTHER, UNCONFIRMED, count
 from web.http import rules
 from web.http.exchange import ALWAYS, crash, exchange, refuse
 from web.http.faults import MalformedRequest
@@ -46,8 +46,8 @@ def create_app(services: Services, loop: asyncio.AbstractEventLoop) -> Flask:
     app.register_error_handler(Exception, lambda err: _response(crash(err, g.request_id)))
     for route in table().routes:
         view = _view(route, services, loop)
-        methods = {"methods": [route.method], "provide_automatic_options": False}
-        app.add_url_rule(re.sub(r"{(\w+)}", r"<\1>", route.path), f"{route.method} {route.path}", view, **methods)
+        rule, name = re.sub(r"{(\w+)}", r"<\1>", route.path), f"{route.method} {route.path}".replace(".", "")
+        app.add_url_rule(rule, name, view, methods=[route.method], provide_automatic_options=False)
     app.register_blueprint(pages.blueprint(services, loop))
     return app
 
@@ -64,7 +64,7 @@ def _view(route: Route, services: Services, loop: asyncio.AbstractEventLoop) -> 
         try:
             return _response(answering.result(ANSWER_S if route.reads_body else LONGEST_S))
         except TooLate:  # the handler goes on: what it accepts is stored, although this client was not told
-            raise BrokerUnavailable("There is no confirmation yet. Repeat the request with the same id.") from None
+            raise BrokerUnavailable(UNCONFIRMED) from None
 
     return view
 

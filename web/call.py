@@ -16,6 +16,7 @@ from web.http.limits import Header
 from web.http.messages import Answer
 
 CLIENT_GONE = 499
+UNCONFIRMED = "There is no confirmation yet. Repeat the request with the same id."
 OTHER = "other"
 """The label of what belongs to no dialect."""
 
@@ -50,9 +51,7 @@ class Call:
 
     def late(self) -> None:
         """Answer that nobody knows: the handler has taken longer than any client was promised to wait."""
-        self.answer(
-            refuse(BrokerUnavailable("There is no confirmation yet. Repeat the request with the same id."), self.request_id)
-        )
+        self.answer(refuse(BrokerUnavailable(UNCONFIRMED), self.request_id))
 
     def gone(self) -> None:
         """Note that the client left before its request was complete."""

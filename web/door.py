@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from granian.rsgi import ProtocolClosed
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # exported without saying so
 
 from bridge import logs
 from bridge.domain.errors import BridgeError, Unavailable
@@ -32,7 +32,8 @@ from web.http.exchange import crash, exchange, refuse
 from web.http.faults import BodyTimeout, MalformedRequest
 from web.http.limits import Header
 from web.http.messages import Answer, Request, Route
-from web.services import Services, open_services
+from web.services import Services
+from web.startup import close_services, open_services
 from web.table import table
 
 LOG = get("web")
@@ -133,7 +134,7 @@ class Door:
             return
         request = Request(call.method, call.path, headers, body, scope.query_string, request_id=call.request_id)
         answer = await self._loop.run_in_executor(
-            self._pool, wsgi.call, self._flask, request, scope.scheme, scope.authority or "", scope.client
+            self._pool, wsgi.call, self._flask, request, wsgi.Peer(scope.scheme, scope.authority or "", scope.client)
         )
         call.send(answer, list(answer.headers))
 
@@ -149,7 +150,7 @@ class Door:
     async def _close(self) -> None:
         self._opening.cancel()
         if self._services is not None:
-            await self._services.close(CLOSE_S)
+            await close_services(self._services, CLOSE_S)
 
 
 def header_map(given: Any) -> dict[str, str]:

@@ -2,8 +2,8 @@
 """
 Can this server do its work? `/readyz` asks it before traffic is sent here.
 
-Only what intake cannot do without is required: Kafka and a registry that was read once. Redis is shown and never required
-while intake goes on without it. Runs in a Flask thread, so it may block.
+Only what intake cannot do without is required: Kafka. The registry was read before the first request, and goes on from memory
+where it is old. Redis is required only where the operator chose to refuse without it. Runs in a Flask thread, so it may block.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.domain.errors import BridgeError
 from bridge.kafka.client import connection
+from bridge.redis.epoch import whole
+from bridge.redis.keys import Keys
 from bridge.topics import EVENTS
 from web.services import Services
 
@@ -41,7 +43,8 @@ class Health:
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self._services, self._loop = services, loop
-        self._admin = AdminClient(connection(services.settings))
+        self._admin = AdminClient(connection(services.settings))  # type: ignore[arg-type]  # its stub forbids the logger it takes
+        self._epoch = Keys(services.settings.topic_prefix).epoch
         self._lock = threading.Lock()
         self._kafka = Check("kafka", False, True, "not asked yet")
         self._asked = 0.0
@@ -69,18 +72,22 @@ class Health:
         return Check("kafka", not orphans, True, f"no leader for partitions {orphans} of {topic}" if orphans else "ok")
 
     def _registry(self) -> Check:
-        lag = self._services.registry_said()
-        return Check("registry", not lag, True, lag or "ok")
+        registry = self._services.registry
+        if registry.current:
+            return Check("registry", True, False, "ok")
+        return Check("registry", False, False, f"{registry.age_s:.0f} s old: {registry.fault or 'the brokers are silent'}")
 
     def _ask_redis(self) -> Check:
-        asking = asyncio.run_coroutine_threadsafe(self._services.ask_redis(), self._loop)
-        required = self._services.settings.redis.when_down == "refuse"
+        redis = self._services.settings.redis
+        required = redis.when_down == "refuse"
+        asking = asyncio.run_coroutine_threadsafe(self._services.pipe.call("GET", self._epoch), self._loop)
         try:
-            said = asking.result(self._services.settings.redis.timeout_ms / 1000 + 1)
+            epoch = asking.result(redis.timeout_ms / 1000 + 1)
         except (BridgeError, TimeoutError) as err:
             return Check("redis", False, required, str(err) or "no answer")
-        return Check("redis", not said, required and said == "", said or "ok")
+        rebuilt = whole(epoch, self._services.pipe.run_id)
+        return Check("redis", True, required, "ok" if rebuilt else "answers; the view is being rebuilt")
 
     def _limiter(self) -> Check:
-        degraded = self._services.degraded()
+        degraded = self._services.intake.degraded
         return Check("limiter", not degraded, False, "each web process limits on its own" if degraded else "ok")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from web.http.messages import Answer, Request
 
@@ -16,14 +16,22 @@ Application = Any  # a WSGI callable; the standard library has no precise type f
 PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
-def call(application: Application, request: Request, *, scheme: str, authority: str, client: str) -> Answer:
+class Peer(NamedTuple):
+    """Who asked, and how: `http` or `https`, the URI's authority (may be empty), and the client's `address:port`."""
+
+    scheme: str
+    authority: str
+    client: str
+
+
+def call(application: Application, request: Request, peer: Peer) -> Answer:
     """Give the application's answer. Runs in a thread; the caller has read the body."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
         started.append((status, headers))
 
-    parts: Iterable[bytes] = application(_environ(request, scheme, authority, client), start_response)
+    parts: Iterable[bytes] = application(_environ(request, peer), start_response)
     try:
         body = b"".join(parts)
     finally:
@@ -33,10 +41,11 @@ def call(application: Application, request: Request, *, scheme: str, authority: 
     return Answer(int(status[:3]), body, kept)
 
 
-def _environ(request: Request, scheme: str, authority: str, client: str) -> dict[str, Any]:
-    host, _, port = (request.headers.get("host") or authority or "localhost").rpartition(":")
+def _environ(request: Request, peer: Peer) -> dict[str, Any]:
+    asked = request.headers.get("host") or peer.authority or "localhost"
+    host, _, port = asked.rpartition(":")
     if not port.isdecimal():  # no port given: all of it was the host, or an IPv6 address
-        host, port = request.headers.get("host") or authority or "localhost", "443" if scheme == "https" else "80"
+        host, port = asked, "443" if peer.scheme == "https" else "80"
     environ = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
@@ -45,9 +54,9 @@ def _environ(request: Request, scheme: str, authority: str, client: str) -> dict
         "SERVER_NAME": host,
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": client.rpartition(":")[0],
+        "REMOTE_ADDR": peer.client.rpartition(":")[0],
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scheme,
+        "wsgi.url_scheme": peer.scheme,
         "wsgi.input": io.BytesIO(request.body),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
@@ -57,7 +66,7 @@ def _environ(request: Request, scheme: str, authority: str, client: str) -> dict
     for name, value in request.headers.items():
         if "_" not in name:  # x_api_key would pose as x-api-key
             environ[PLAIN.get(name) or "HTTP_" + name.upper().replace("-", "_")] = value
-    environ.setdefault("HTTP_HOST", authority or "localhost")
+    environ.setdefault("HTTP_HOST", asked)
     environ["CONTENT_LENGTH"] = str(len(request.body))
     environ["HTTP_X_REQUEST_ID"] = request.request_id
     environ["event_bridge.door"] = True

@@ -119,10 +119,9 @@ def test_an_organizations_webhook_is_ordered_by_the_organization() -> None:
 
 
 def test_other_webhooks_have_the_sources_type_or_the_common_one() -> None:
+    configured = dataclasses.replace(ORIGIN, event_type="pay.done")
     assert translate.webhook(b"1", None, None, ORIGIN).attributes["type"] == "webhook.received"
-    assert (
-        translate.webhook(b"1", None, None, dataclasses.replace(ORIGIN, event_type="pay.done")).attributes["type"] == "pay.done"
-    )
+    assert translate.webhook(b"1", None, None, configured).attributes["type"] == "pay.done"
 
 
 def test_odd_github_headers_are_refused_together() -> None:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Put one server process together: the registry, the producer, the pipe to Redis and the use cases over them.
+
+Called by the door on its own loop, and by `standalone` for any other WSGI server. The only place in `web` that chooses
+adapters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from bridge.intake import Intake
+from bridge.kafka.client import producing
+from bridge.kafka.producer import LoopProducer
+from bridge.keeper import ViewKeeper
+from bridge.logs import get
+from bridge.redis.epoch import ViewGuard
+from bridge.redis.pipe import Pipe
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.status import StatusView
+from web.expectation import Expectation
+from web.services import Services
+
+LOG = get("web")
+PATIENCE_S = 10.0
+"""How often it is said that the registry is still waited for."""
+
+
+async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> Services:
+    """
+    Start everything and return once the registry was read to its end, however long Kafka takes.
+
+    Redis is not waited for: intake works without it.
+    Raises: Misconfigured.
+    """
+    registry = Registry(settings)
+    registry.start()
+    while not await asyncio.to_thread(registry.wait_current, PATIENCE_S):
+        LOG.warning("waiting for the registry", reason=registry.fault)
+    producer = LoopProducer(producing(settings, linger_ms=settings.kafka.linger_ms), loop, _leave)
+    pipe = Pipe(settings.redis, loop)
+    guard = ViewGuard(pipe, settings)
+    background = tuple(_watched(loop, one) for one in (guard.run(), ViewKeeper(pipe, settings).run()))
+    intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
+    return Services(settings, registry, intake, StatusView(pipe, settings), pipe, producer, background)
+
+
+async def close_services(services: Services, timeout_s: float) -> None:
+    """Wait for what is on its way to Kafka, then let everything go."""
+    settled = await services.intake.close(timeout_s / 2)
+    left = await services.producer.close(timeout_s / 2)
+    if left or not settled:
+        LOG.error("left without the broker's confirmation", records=left)
+    for task in services.background:
+        task.cancel()
+    await asyncio.gather(*services.background, return_exceptions=True)
+    await services.pipe.close()
+    await asyncio.to_thread(services.registry.close)
+
+
+def _leave(error: KafkaError) -> None:
+    """End the process: this producer will never produce again, and only a new process makes a new one."""
+    LOG.critical("the producer failed for good; ending this process", error=str(error))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _watched(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run something for ever; the process ends where it ends."""
+    task = loop.create_task(work)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        LOG.critical("a part of the server ended; ending this process", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
