@@ -44,6 +44,7 @@ class LazyGroup(TyperGroup):
         module = importlib.import_module(f"bridge.cli.{cmd_name}")
         command = typer.main.get_command(module.app)
         command.name, command.help = cmd_name, command.help or COMMANDS[cmd_name]
+        command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
         command.short_help = COMMANDS[cmd_name]
         return command
 
