@@ -2,7 +2,7 @@
 """
 Promises 1 to 4 under fire: the whole product as `evb dev` runs it, killed with -9 in every part while events come in.
 
-The short form runs in `make test`; `EVB_CHAOS=long` (`make chaos`) runs the form that the documentation quotes.
+The short form runs in `make test`; `CHAOS=long` (`make chaos`) runs the form that the documentation quotes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tests.chaos.lookups import shown
 
 PREFIX = "bridge"
 PLUGIN = Path(__file__).parent / "plugin"
-LONG = os.environ.get("EVB_CHAOS") == "long"
-SEED = int(os.environ.get("EVB_CHAOS_SEED", "20261123"))
+LONG = os.environ.get("CHAOS") == "long"
+SEED = int(os.environ.get("CHAOS_SEED", "20261123"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/.installed
+EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard examples/*/pyproject.toml))
+# The first Python that is new enough; `make PYTHON=/path/to/python3 …` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
+ARGS ?=
+
+.PHONY: help setup run test check format chaos bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv and install the pinned dependencies (again only where they changed)
+
+$(STAMP): requirements.lock pyproject.toml $(EXAMPLES:=/pyproject.toml)
+	@test -n "$(PYTHON)" || { echo "Event Bridge needs Python 3.11 or newer as python3 on the PATH: install it, or run make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Event Bridge needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . $(EXAMPLES:%=-e ./%)
+	@touch $@
+
+run: setup ## Run the whole product here, with a demo tenant (Ctrl-C ends it; data stays in .bridge/)
+	@$(BIN)/evb dev $(ARGS)
+
+test: check ## Check and test everything, on real Kafka and Valkey
+	$(BIN)/python -m pytest $(ARGS)
+	@for example in $(EXAMPLES); do (cd $$example && $(CURDIR)/$(BIN)/python -m pytest -q) || exit 1; done
+
+check: setup ## Lint, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+chaos: setup ## Kill every part again and again under load, and account for every event (long form)
+	CHAOS=long $(BIN)/python -m pytest -m chaos -s $(ARGS)
+
+bench: setup ## Measure this machine: rates, latency, memory (ARGS="ingress" for a part)
+	$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove .venv and what tools left; data in .bridge/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
