@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from web.dialects.cloudevents.routes import ROUTES as CLOUDEVENTS
 from web.dialects.fx.routes import ROUTES as FX
 from web.http.table import Table
 
 
 def table() -> Table:
     """Give the table of every dialect's routes."""
-    return Table(FX)
+    return Table((*CLOUDEVENTS, *FX))

@@ -7,13 +7,19 @@ Raised by the doors before a route is reached; `web.http.problems` turns them in
 
 from __future__ import annotations
 
-from bridge.domain.errors import Refused
+from bridge.domain.errors import InvalidEvent, Refused
 
 
 class MalformedRequest(Refused):
     """The request is not HTTP as we read it: a wrong Content-Length, a path or header that is not text."""
 
     code, title, status = "malformed-request", "The request is malformed", 400
+
+
+class InvalidRequest(InvalidEvent):
+    """The query or a header of a look-up cannot be read; carries every fault at once."""
+
+    code, title, status = "invalid-request", "The request is not valid", 400
 
 
 class MethodNotAllowed(Refused):
