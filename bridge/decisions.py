@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,10 +20,10 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from bridge import logs
 from bridge.domain.errors import BrokerUnavailable, Conflict, ViewUnavailable
 from bridge.domain.limits import CONFIRM_S
-from bridge.facts import EPOCH_HEADER, EPOCH_SPAN, Facts, Ref
+from bridge.facts import EPOCH_HEADER, EPOCH_SPAN, Ref
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.keys import Keys
-from bridge.redis.pipe import Argument, Pipe
+from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
 from bridge.topics import Topic
@@ -156,19 +156,6 @@ class Decisions:
     ) -> None:
         key, partition = ref.record_key(version), ref.partition(self._partitions)
         self._producer.send(self._topic, value, key=key, headers=headers, report=report, partition=partition)
-
-
-def restoring(keys: Keys, facts: Facts) -> Iterator[tuple[Argument, ...]]:
-    """
-    Give the Redis commands that restore what decisions need to know, after all facts of their topic were read.
-
-    Order: only while the view is declared lost, and after the new epoch's markers were confirmed in every partition: what was
-           decided in an older epoch and arrives behind them is void.
-    """
-    for ref, version in facts.current.items():
-        name = keys.decision(*ref)
-        yield ("DEL", name)
-        yield ("HSET", name, "counter", version, "confirmed", version)
 
 
 def _report_tombstone(error: KafkaError | None, message: Message) -> None:

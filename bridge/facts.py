@@ -56,6 +56,16 @@ def marker_key(epoch: int) -> bytes:
     return Ref(MARKER, "", "").record_key(epoch)
 
 
+class Line(NamedTuple):
+    """One record of a topic of facts, without Kafka's types; `epoch` is the header of that name."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+    epoch: bytes | None
+    timestamp_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """An object's new state; `value` None: it was erased. `version` is None for an unversioned record."""
@@ -84,27 +94,27 @@ class Facts:
         """The highest marker seen in any partition; 0 before the first."""
         return max(self._markers.values(), default=0)
 
-    def apply(self, partition: int, key: bytes, value: bytes | None, epoch: bytes | None, timestamp_ms: int) -> Fact | None:
+    def apply(self, line: Line) -> Fact | None:
         """
         Take one record; give the object's new state if the record changes it.
 
         Raises: ValueError for a key or an epoch header that is none of ours; the record then counts for nothing.
         """
-        ref, version = parse_key(key)
+        ref, version = parse_key(line.key)
         if ref.kind == MARKER:
-            self._markers[partition] = max(self._markers.get(partition, 0), version or 0)
+            self._markers[line.partition] = max(self._markers.get(line.partition, 0), version or 0)
             return None
         if version is None:
-            return Fact(ref, None, value)
-        if value is None:
+            return Fact(ref, None, line.value)
+        if line.value is None:
             return self._tombstone(ref, version)
-        if epoch is None or not epoch.isdigit():
-            raise ValueError(f"{key!r} has the epoch header {epoch!r:.40}; a number is wanted")
-        if int(epoch) < self._markers.get(partition, 0):
+        if line.epoch is None or not line.epoch.isdigit():
+            raise ValueError(f"{line.key!r} has the epoch header {line.epoch!r:.40}; a number is wanted")
+        if int(line.epoch) < self._markers.get(line.partition, 0):
             self.void += 1
-            self._outdated(ref, version, timestamp_ms)
+            self._outdated(ref, version, line.timestamp_ms)
             return None
-        return self._take(ref, version, value, timestamp_ms)
+        return self._take(ref, version, line.value, line.timestamp_ms)
 
     def outdated(self, ref: Ref, before_ms: int) -> list[int]:
         """The versions of an object, lowest first, that lost their meaning before a time and may get tombstones."""

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
+from bridge.decided import restore_decisions
 from bridge.domain.errors import Unavailable, ViewUnavailable
-from bridge.kafka.epochs import begin_epoch
+from bridge.kafka.epochs import DECIDED, begin_epoch
 from bridge.kafka.groups import committed
 from bridge.kafka.scan import Scan
 from bridge.redis import operations
@@ -116,7 +117,11 @@ class _Watch:
 async def _work(settings: Settings, pipe: Pipe, lease: Lease, expect: Expect, watch: _Watch) -> Report:
     began = time.monotonic()
     await lease.clear_foreign()
+    # No decision may be confirmed while the markers go out: its record could lie behind one of them, and be void.
+    await pipe.call("DEL", Keys(settings.topic_prefix).epoch)
     number = await asyncio.to_thread(begin_epoch, settings)
+    for topic in DECIDED:
+        await restore_decisions(settings, topic, pipe)
     # Order matters: what was committed before the ends were fixed has its execution records before them.
     passed = await asyncio.to_thread(committed, settings, worker_group(settings), EVENTS)
     restoring = Restoring(settings, passed, expect, time.time())

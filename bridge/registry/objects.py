@@ -8,12 +8,12 @@ older process can read what a newer one wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
+from bridge.facts import Ref
 
 TENANT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SOURCE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -22,6 +22,8 @@ Name = Annotated[str, msgspec.Meta(pattern=TENANT_NAME)]
 Source = Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Label = Annotated[str, msgspec.Meta(pattern=r"^\S(.{0,98}\S)?$")]
+EventType = Annotated[str, msgspec.Meta(pattern=r"^\S{0,255}$")]
 Millis = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -44,7 +46,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Id
     tenant: Name
-    name: str
+    name: Label
     digest: Digest
     hint: str
     scopes: tuple[str, ...]
@@ -66,7 +68,7 @@ class SigningSecret(msgspec.Struct, frozen=True, kw_only=True):
     ciphertext: str
     hint: str
     scheme: Literal["github"] = "github"
-    event_type: str = ""
+    event_type: EventType = ""
     state: Literal["active", "revoked"] = "active"
     expires_ms: Millis = 0
     created_ms: Millis = 0
@@ -122,13 +124,34 @@ def encode(value: Object) -> bytes:
     return _encoder.encode(value)
 
 
-def decode(kind: str, value: bytes) -> Object:
+def decode(ref: Ref, value: bytes) -> Object:
     """
     Read and check a record's value.
 
-    Raises: ValueError (msgspec's errors are ValueErrors) naming the member at fault, KeyError for an unknown kind.
+    Raises: ValueError (msgspec's errors are ValueErrors) naming the member at fault, also where it is not the key's object.
     """
-    return _decoders[kind].decode(value)
+    decoder = _decoders.get(ref.kind)
+    if decoder is None:
+        raise ValueError(f"{ref.kind!r} is no kind of object")
+    found = decoder.decode(value)
+    if ref_of(found) != ref:
+        raise ValueError(f"the value is that of {ref_of(found)}")
+    return found
+
+
+def ref_of(value: Object) -> Ref:
+    """Give the name under which an object is kept."""
+    match value:
+        case Tenant():
+            return Ref("tenant", value.name, "")
+        case Credential():
+            return Ref("key", value.tenant, value.id)
+        case SigningSecret():
+            return Ref("secret", value.tenant, value.id)
+        case ProcessSetting():
+            return Ref("process", value.tenant, value.process)
+        case Announcement():
+            return Ref("worker", "", value.slot)
 
 
 def plugin_set(announcement: Announcement) -> frozenset[tuple[str, str]]:
@@ -139,8 +162,3 @@ def plugin_set(announcement: Announcement) -> frozenset[tuple[str, str]]:
 def same_content(one: Announcement | None, other: Announcement) -> bool:
     """Say whether two announcements of a slot differ in nothing but the time."""
     return one is not None and one.processes == other.processes and one.instance == other.instance
-
-
-def youngest_first(announcements: Sequence[Announcement]) -> list[Announcement]:
-    """Order announcements by the time they were made, the youngest first."""
-    return sorted(announcements, key=lambda one: -one.at_ms)

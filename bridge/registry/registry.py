@@ -16,9 +16,10 @@ from confluent_kafka import Message
 
 from bridge import logs, topics
 from bridge.credentials import Vault
-from bridge.facts import EPOCH_HEADER, Ref
+from bridge.facts import Ref
 from bridge.kafka.follow import Follower
-from bridge.registry.view import Line, View
+from bridge.kafka.lines import line_of
+from bridge.registry.view import View
 from bridge.settings import Settings
 
 LOG = logs.get("bridge.registry")
@@ -72,30 +73,19 @@ class Registry(View):
         """Block until the view shows a version of an object, or a higher one; says whether it does."""
         deadline = time.monotonic() + timeout_s
         with self._applied:
-            while self.version(ref) < version:
+            while self.held(ref).version < version:
                 if not self._applied.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
-                    return self.version(ref) >= version
+                    return self.held(ref).version >= version
         return True
 
     async def seen(self, ref: Ref, version: int, timeout_s: float) -> bool:
         """Do `wait_version` without blocking the event loop."""
-        return self.version(ref) >= version or await asyncio.to_thread(self.wait_version, ref, version, timeout_s)
+        return self.held(ref).version >= version or await asyncio.to_thread(self.wait_version, ref, version, timeout_s)
 
     def _handle(self, messages: Sequence[Message]) -> None:
-        changed = self.apply([_line(message) for message in messages])
+        changed = self.apply([line_of(message) for message in messages])
         with self._applied:
             self._applied.notify_all()
         if changed:
             for callback in self._subscribers:
                 callback()
-
-
-def _line(message: Message) -> Line:
-    epoch = dict(message.headers() or ()).get(EPOCH_HEADER)
-    return Line(
-        message.partition() or 0,
-        message.key() or b"",
-        message.value(),
-        epoch if isinstance(epoch, bytes) else None,
-        message.timestamp()[1],
-    )

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from bridge import logs
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
-from bridge.facts import Fact, Facts, Ref
+from bridge.facts import Fact, Facts, Line, Ref
 from bridge.registry import objects
 from bridge.registry.objects import (
     Announcement,
@@ -41,14 +41,14 @@ class KeyedSecret:
     mac: hmac.HMAC
 
 
-class Line(NamedTuple):
-    """One record of the registry's topic, without Kafka's types."""
+class Held(NamedTuple):
+    """An object with the version of its fact; None where there is none, or where its record cannot be read."""
 
-    partition: int
-    key: bytes
-    value: bytes | None
-    epoch: bytes | None
-    timestamp_ms: int
+    version: int
+    object: Object | None
+
+
+NOTHING = Held(0, None)
 
 
 class View:
@@ -60,7 +60,7 @@ class View:
         self.unopened = 0
         self.facts = Facts()
         self._decrypt = decrypt
-        self._objects: dict[Ref, Object] = {}
+        self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
         self._by_digest: dict[bytes, Credential] = {}
         self._keyed: dict[Ref, KeyedSecret] = {}
@@ -121,7 +121,7 @@ class View:
 
     def process_of(self, tenant: str, process: str) -> ProcessSetting:
         """Give a process's setting for a tenant; without an entry it is enabled and has its default configuration."""
-        found = self._objects.get(Ref("process", tenant, process))
+        found = self._held.get(Ref("process", tenant, process), NOTHING).object
         return found if isinstance(found, ProcessSetting) else ProcessSetting(tenant=tenant, process=process)
 
     def process_settings(self, tenant: str) -> tuple[ProcessSetting, ...]:
@@ -141,13 +141,9 @@ class View:
         live = [one for one in list(self._announced.values()) if one.at_ms > since_ms]
         return {one.slot: one for one in live} if len({objects.plugin_set(one) for one in live}) > 1 else {}
 
-    def version(self, ref: Ref) -> int:
-        """Give the version of an object's newest valid fact; 0 for an object without one."""
-        return self.facts.current.get(ref, 0)
-
-    def object(self, ref: Ref) -> Object | None:
-        """Give an object of any kind."""
-        return self._objects.get(ref)
+    def held(self, ref: Ref) -> Held:
+        """Give an object of any versioned kind together with its version."""
+        return self._held.get(ref, NOTHING)
 
     def apply(self, lines: Sequence[Line]) -> bool:
         """
@@ -159,7 +155,7 @@ class View:
         before = self.generation
         for line in lines:
             try:
-                fact = self.facts.apply(*line)
+                fact = self.facts.apply(line)
             except ValueError as err:
                 self._complain(line.key, err)
                 continue
@@ -171,8 +167,8 @@ class View:
         new: Object | None = None
         if fact.value is not None:
             try:
-                new = objects.decode(fact.ref.kind, fact.value)
-            except (ValueError, KeyError) as err:
+                new = objects.decode(fact.ref, fact.value)
+            except ValueError as err:
                 self._complain(str(fact.ref).encode(), err)
         if isinstance(new, Announcement):
             old = self._announced.get(fact.ref.id)
@@ -180,15 +176,11 @@ class View:
             return not objects.same_content(old, new)
         if fact.ref.kind == "worker":
             return self._announced.pop(fact.ref.id, None) is not None
-        self._replace(fact.ref, new)
+        self._replace(fact, new)
         return True
 
-    def _replace(self, ref: Ref, new: Object | None) -> None:
-        old = self._objects.get(ref)
-        if new is not None:
-            self._objects[ref] = new
-        else:
-            self._objects.pop(ref, None)
+    def _replace(self, fact: Fact, new: Object | None) -> None:
+        ref, old = fact.ref, self.held(fact.ref).object
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
@@ -199,6 +191,10 @@ class View:
             self._keyed.pop(ref, None)
         if isinstance(old, Credential) and (not isinstance(new, Credential) or new.digest != old.digest):
             self._by_digest.pop(bytes.fromhex(old.digest), None)
+        if fact.value is None:  # last, so that whoever waits for this version finds it in the indexes
+            self._held.pop(ref, None)
+        else:
+            self._held[ref] = Held(fact.version or 0, new)
 
     def _replace_tenant(self, name: str, new: Object | None) -> None:
         if isinstance(new, Tenant):
@@ -219,7 +215,7 @@ class View:
             LOG.error("a signing secret cannot be decrypted; `evb doctor` says how to mend it", secret=str(ref), reason=str(err))
 
     def _of_type(self, type_: type[ObjectT]) -> list[ObjectT]:
-        return [one for one in list(self._objects.values()) if isinstance(one, type_)]
+        return [one.object for one in list(self._held.values()) if isinstance(one.object, type_)]
 
     def _complain(self, key: bytes, err: Exception) -> None:
         self.unreadable += 1

@@ -16,9 +16,9 @@ from bridge.authenticate import BARE_SECRETS, by_api_key, by_both, by_signature,
 from bridge.credentials import Unopenable, Vault
 from bridge.domain.errors import Misconfigured, NotAuthenticated
 from bridge.domain.principal import Scope
-from bridge.facts import Ref
+from bridge.facts import Line, Ref
 from bridge.registry.objects import Credential, SigningSecret, Tenant, encode
-from bridge.registry.view import Line, View
+from bridge.registry.view import View
 
 GITHUB_SECRET = "It's a Secret to Everybody"
 GITHUB_BODY = b"Hello, World!"

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Use cases for tenants and their processes: create, change, close, enable, configure. Called by commands and doors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from bridge.domain.errors import Conflict, InvalidRequest, NotFound
+from bridge.domain.limits import Window
+from bridge.facts import Ref
+from bridge.registry.changes import Changes, now_ms
+from bridge.registry.objects import ProcessSetting, Tenant
+
+MOST_WINDOWS = 8
+LONGEST_WINDOW_S = 86_400
+LARGEST_QUOTA = 1_000_000
+
+
+async def create_tenant(changes: Changes, name: str, windows: Sequence[Window] = ()) -> Tenant:
+    """
+    Make a tenant; it has no credentials yet.
+
+    Raises: Conflict where the name is taken (a closed tenant's too), InvalidRequest, and what decisions raise.
+    """
+    tenant = Tenant(name=name, windows=_checked(windows), created_ms=now_ms())
+    if changes.registry.tenant(name) is not None:
+        raise Conflict(f"There is a tenant {name} already.")
+    await changes.put(tenant, expected=0)
+    return tenant
+
+
+async def change_tenant(
+    changes: Changes,
+    name: str,
+    *,
+    windows: Sequence[Window] | None = None,
+    closed: bool | None = None,
+    expected: int | None = None,
+) -> Tenant:
+    """
+    Change what is given of a tenant. Closing one makes all its credentials useless at once; opening it again revives them.
+
+    Shape:  without `expected`, the change is based on the version that this process sees.
+    Raises: NotFound, Conflict, InvalidRequest, and what decisions raise.
+    """
+    tenant, version = find_tenant(changes, name)
+    if windows is not None:
+        tenant = msgspec.structs.replace(tenant, windows=_checked(windows))
+    if closed is not None:
+        tenant = msgspec.structs.replace(tenant, state="closed" if closed else "active")
+    await changes.put(tenant, version if expected is None else expected)
+    return tenant
+
+
+async def set_process(
+    changes: Changes,
+    tenant: str,
+    process: str,
+    *,
+    enabled: bool | None = None,
+    config: dict[str, Any] | None = None,
+    model: type[BaseModel] | None = None,
+) -> ProcessSetting:
+    """
+    Enable, disable or configure a process for a tenant.
+
+    Shape:  `model` is the process' Config where its plugin is installed here; without it, only the worker can check.
+    Raises: NotFound for an unknown tenant, Conflict, InvalidRequest naming every wrong option, and what decisions raise.
+    """
+    find_tenant(changes, tenant)
+    version, found = changes.registry.held(Ref("process", tenant, process))
+    setting = found if isinstance(found, ProcessSetting) else ProcessSetting(tenant=tenant, process=process)
+    if enabled is not None:
+        setting = msgspec.structs.replace(setting, enabled=enabled)
+    if config is not None:
+        setting = msgspec.structs.replace(setting, config=config)
+    if model is not None and setting.enabled:
+        _check_config(model, setting)
+    await changes.put(setting, version)
+    return setting
+
+
+def find_tenant(changes: Changes, name: str) -> tuple[Tenant, int]:
+    """Give a tenant and its version. Raises: NotFound."""
+    try:
+        return changes.find(Ref("tenant", name, ""), Tenant)
+    except NotFound:
+        raise NotFound(f"There is no tenant {name}.") from None
+
+
+def _checked(windows: Sequence[Window]) -> tuple[Window, ...]:
+    if len(windows) > MOST_WINDOWS or len({window.seconds for window in windows}) != len(windows):
+        raise InvalidRequest(f"At most {MOST_WINDOWS} windows, each of another length.")
+    for window in windows:
+        if not 1 <= window.quota <= LARGEST_QUOTA or not 1 <= window.seconds <= LONGEST_WINDOW_S:
+            raise InvalidRequest(
+                f"{window.quota} in {window.seconds} s is not possible: 1 to {LARGEST_QUOTA} in 1 to {LONGEST_WINDOW_S} s are."
+            )
+    return tuple(sorted(windows, key=lambda window: window.seconds))
+
+
+def _check_config(model: type[BaseModel], setting: ProcessSetting) -> None:
+    try:
+        model.model_validate(setting.config)
+    except ValidationError as err:
+        faults = "; ".join(f"{'/'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in err.errors())
+        raise InvalidRequest(f"The configuration of {setting.process} is not valid: {faults}.") from err
