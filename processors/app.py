@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The Faust application of one worker: its settings, in one place, each with its reason. Called by `processors.worker`.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from typing import Any
+
+import cramjam  # noqa: F401  aiokafka reads compressed records with it; without it the worker would fail on the first one
+import faust
+import faust.app
+import faust.streams
+from faust.auth import SASLCredentials, SSLCredentials
+from yarl import URL
+
+from bridge.domain.limits import MIB
+from bridge.settings import Kafka, Settings
+from processors.batches import BatchTransport
+from processors.recovery import TimedTables
+
+SESSION_S = 10.0
+
+
+class WorkerApp(faust.App):
+    """Faust's application without its own producer, web server and data directory: the worker has no use for them."""
+
+    logger = logging.getLogger("faust")  # mode would give every subclass a logger of its module
+
+    class BootStrategy(faust.app.BootStrategy):
+        enable_kafka_producer = False
+        enable_web = False
+
+    def _create_directories(self) -> None:
+        """Make none: no state of ours lies on a disk."""
+
+
+def group_of(settings: Settings) -> str:
+    """Name the consumer group of the shared lane's workers."""
+    return f"{settings.topic_prefix}.worker"
+
+
+def make_app(settings: Settings) -> WorkerApp:
+    """
+    Give the Faust application, not started, with a transport that delivers batches.
+
+    Raises: RuntimeError where Faust came without its compiled stream iterator, which alone leaves stale events unacknowledged.
+    """
+    if faust.streams._CStreamIterator is None:  # type: ignore[attr-defined]  # not exported
+        raise RuntimeError("faust-streaming was installed without its compiled parts; install it from a wheel")
+    servers = [URL(f"kafka://{server.strip()}") for server in settings.kafka.bootstrap_servers.split(",")]
+    app = WorkerApp(
+        group_of(settings),
+        broker=servers,
+        broker_credentials=credentials(settings.kafka),
+        broker_client_id="event-bridge",
+        consumer_group_instance_id=settings.worker_slot,  # static membership: back after a kill without a rebalance
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=3.0,
+        broker_rebalance_timeout=30.0,
+        broker_request_timeout=40.0,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=4000,
+        broker_max_poll_interval=3600.0,  # a full window is backpressure, not death: the watchdog decides about stalls
+        consumer_max_fetch_size=1 * MIB,
+        consumer_auto_offset_reset="earliest",
+        processing_guarantee="at_least_once",
+        stream_wait_empty=True,
+        stream_buffer_maxsize=64,  # batches, not records
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        TableManager=TimedTables,
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        reply_create_topic=False,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    app.transport = BatchTransport(servers, app)
+    return app
+
+
+def credentials(kafka: Kafka) -> SASLCredentials | SSLCredentials | None:
+    """Say in Faust's terms how to authenticate to the brokers; None where nothing is asked for."""
+    context = _tls(kafka) if kafka.security_protocol.endswith("SSL") else None
+    if kafka.security_protocol.startswith("SASL"):
+        return SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.sasl_password.get_secret_value(),
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None
+
+
+def _tls(kafka: Kafka) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=kafka.ssl_ca_file or None)
+    if kafka.ssl_certificate_file:
+        options: dict[str, Any] = {"keyfile": kafka.ssl_key_file} if kafka.ssl_key_file else {}
+        context.load_cert_chain(kafka.ssl_certificate_file, **options)
+    return context

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Call a process: with its deadline, isolated from the others, on the loop or in a thread.
+
+A thread cannot be killed and a coroutine may ignore its cancellation. Either is then left behind: its execution fails with
+`timeout`, what it returns later is dropped, and where too many are left behind the worker starts afresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from bridge import logs, metrics
+from bridge.domain.event import Event
+from bridge.sdk import Context
+from bridge.sdk.process import AnyProcess
+from processors.ending import doubt
+from processors.outputs import Failure
+
+THREADS = 16
+LEFT_BEHIND = 48
+"""Runs that outlived their deadline and still hold a thread or a task; with more the worker ends."""
+
+GRACE_S = 1.0
+"""How long a cancelled coroutine may take to end."""
+
+LOG = logs.get("processors.calling")
+
+Ended = Callable[[object], None]
+
+
+def said(err: BaseException) -> str:
+    """Say what an exception says, its type first."""
+    return f"{type(err).__name__}: {err}"
+
+
+class Caller:
+    """Runs processes; `ended(outcome or Failure)` is called exactly once per call, on the loop, unless the call was given up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._room = asyncio.Semaphore(THREADS)
+        self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._async: dict[AnyProcess, bool] = {}
+        self.left_behind = 0
+
+    def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
+        """Begin one run in a task of its own; cancelling the task gives the run up."""
+        is_async = self._async.get(process)
+        if is_async is None:
+            is_async = self._async[process] = inspect.iscoroutinefunction(process.run)
+        work = self._on_loop(process, event, context, ended) if is_async else self._in_thread(process, event, context, ended)
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (err := task.exception()) is not None:
+            doubt("handling an outcome failed", error=said(err))
+
+    async def _on_loop(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
+        call = _Once(ended)
+        overdue = self._loop.call_later(process.timeout_s + GRACE_S, self._overdue, process, call)
+        deadline = asyncio.timeout(process.timeout_s)
+        outcome: object
+        try:
+            async with deadline:
+                outcome = await process.run(event, context)  # type: ignore[misc]  # a coroutine function, see call()
+        except BaseException as err:
+            if _given_up(err):
+                raise
+            outcome = _failure(err, deadline, process)
+        finally:
+            overdue.cancel()
+        if call.late:
+            self.left_behind -= 1
+        call.end(outcome)
+
+    def _overdue(self, process: AnyProcess, call: _Once) -> None:
+        self._leave_behind(process)
+        call.late = True
+        call.end(Failure("timeout", f"no outcome within {process.timeout_s:g} s, and the cancellation was ignored"))
+
+    async def _in_thread(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
+        deadline = asyncio.timeout(process.timeout_s)
+        outcome: object
+        async with self._room:
+            running: Future[Any] = self._pool.submit(process.run, event, context)
+            try:
+                async with deadline:
+                    outcome = await asyncio.wrap_future(running)
+                    if inspect.isawaitable(outcome):
+                        outcome = await outcome
+            except BaseException as err:
+                if _given_up(err):
+                    raise
+                outcome = _failure(err, deadline, process)
+            if not running.done():
+                self._leave_behind(process)
+                running.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._came_back))
+        ended(outcome)
+
+    def _leave_behind(self, process: AnyProcess) -> None:
+        self.left_behind += 1
+        metrics.LEFT_BEHIND.set(self.left_behind)
+        LOG.warning("A run goes on after its deadline", process=process.name, left_behind=self.left_behind)
+        if self.left_behind > LEFT_BEHIND:
+            doubt(f"{self.left_behind} runs outlived their deadline and cannot be ended", process=process.name)
+
+    def _came_back(self) -> None:
+        self.left_behind -= 1
+        metrics.LEFT_BEHIND.set(self.left_behind)
+
+
+class _Once:
+    """Passes the first end on and drops the others."""
+
+    __slots__ = ("_ended", "late")
+
+    def __init__(self, ended: Ended) -> None:
+        self._ended: Ended | None = ended
+        self.late = False
+
+    def end(self, outcome: object) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(outcome)
+
+
+def _given_up(err: BaseException) -> bool:
+    """Tell our cancellation of the task from a CancelledError that the process came up with."""
+    task = asyncio.current_task()
+    return isinstance(err, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _failure(err: BaseException, deadline: asyncio.Timeout, process: AnyProcess) -> Failure:
+    if isinstance(err, TimeoutError) and deadline.expired():
+        return Failure("timeout", f"no outcome within {process.timeout_s:g} s")
+    return Failure("exception", said(err))

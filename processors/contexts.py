@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process is given beside the event: its tenant's configuration, a logger and the shared HTTP client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from bridge.domain.event import Event
+from bridge.registry.view import View
+from bridge.sdk import Context
+from bridge.sdk.process import AnyProcess
+from processors.outputs import Failure
+
+HTTP_TOTAL_S, HTTP_CONNECT_S = 5.0, 2.0
+
+
+def http_session() -> aiohttp.ClientSession:
+    """Make the session that all processes share. Called on the running loop; the worker closes it."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_TOTAL_S, connect=HTTP_CONNECT_S))
+
+
+class Contexts:
+    """Makes contexts; a tenant's configuration is validated once per change of the registry."""
+
+    def __init__(self, registry: View, http: aiohttp.ClientSession) -> None:
+        self._registry, self._http = registry, http
+        self._configs: dict[tuple[str, str], BaseModel | Failure] = {}
+        self._generation = -1
+
+    def make(self, process: AnyProcess, event: Event, execution_id: str, attempt: int) -> Context[Any] | Failure:
+        """Give the context of one attempt, or the failure `invalid-config` where the tenant's configuration does not fit."""
+        config = self._config(process, event.tenant)
+        if isinstance(config, Failure):
+            return config
+        correlation = event.correlation_id or event.key
+        log = structlog.get_logger(
+            f"process.{process.name}",
+            tenant=event.tenant,
+            event_key=event.key,
+            execution_id=execution_id,
+            correlation_id=correlation,
+        )
+        return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http)
+
+    def _config(self, process: AnyProcess, tenant: str) -> BaseModel | Failure:
+        if self._generation != self._registry.generation:
+            self._generation = self._registry.generation
+            self._configs.clear()
+        key = tenant, process.name
+        found = self._configs.get(key)
+        if found is None:
+            given = self._registry.process_of(tenant, process.name).config
+            try:
+                found = process.Config.model_validate(given)
+            except ValidationError as err:
+                faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors(include_input=False))
+                found = Failure("invalid-config", f"the configuration of tenant {tenant} does not fit: {faults}")
+            self._configs[key] = found
+        return found

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+From what a process returned to what the worker publishes: checked, bounded, serialised, named. Pure.
+
+A `Verdict` is complete before anything is sent, so that an outcome which cannot be published fails as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from bridge.cloudevents.attributes import text_fault
+from bridge.cloudevents.kafka import headers_of, record_key
+from bridge.domain import ids
+from bridge.domain.event import Event
+from bridge.domain.execution import Status
+from bridge.domain.limits import DATA_BYTES, OUTPUTS, REASON_BYTES, RESULT_BYTES
+from bridge.kafka.producer import Headers
+from bridge.sdk import Completed, Emit, Rejected, Result, RetryLater, Skipped
+
+CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Unpublishable(Exception):
+    """An outcome that cannot be published; `code` is one of invalid-outcome, result-too-large, not-serialisable."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that ended without an outcome: `exception`, `timeout`, or what `Unpublishable` says."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record that an outcome asks for; `event` is set for an emitted event and None for a result."""
+
+    id: str
+    type: str
+    key: bytes
+    headers: Headers
+    value: bytes
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of an execution; `code` is empty unless it failed."""
+
+    status: Status
+    code: str = ""
+    reason: str = ""
+    data: str = "null"
+    outputs: Sequence[Output] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The execution that outputs come from, and the event that it handles."""
+
+    event: Event
+    process: str
+    execution_id: str
+    now_ms: int
+
+
+def judge(outcome: object, cause: Cause) -> Verdict:
+    """Turn an outcome, or a failure, into a verdict; never raises for anything that a process can return."""
+    match outcome:
+        case Completed():
+            try:
+                return Verdict(Status.COMPLETED, data=_data(outcome.data), outputs=_outputs(outcome, cause))
+            except Unpublishable as err:
+                return failed(err.code, err.reason)
+        case Skipped():
+            return Verdict(Status.SKIPPED, reason=cut(str(outcome.reason)))
+        case RetryLater():
+            return failed("retry-later", str(outcome.reason))
+        case Rejected():
+            code = outcome.code if isinstance(outcome.code, str) and CODE.fullmatch(outcome.code) else "rejected"
+            return failed(code, str(outcome.reason))
+        case Failure():
+            return failed(outcome.code, outcome.reason)
+    return failed("invalid-outcome", f"run() returned {outcome!r:.200}; return Completed, Skipped, RetryLater or Rejected")
+
+
+def failed(code: str, reason: str) -> Verdict:
+    """Give the verdict of a failed execution."""
+    return Verdict(Status.FAILED, code, cut(reason))
+
+
+def cut(text: str, most: int = REASON_BYTES) -> str:
+    """Bound a text to `most` bytes of UTF-8, at a character's border."""
+    raw = text.encode(errors="replace")
+    return raw.decode() if len(raw) <= most else raw[: most - 3].decode(errors="ignore") + "…"
+
+
+def _data(value: Any) -> str:
+    raw = b"null" if value is None else _json(value, "data")
+    if len(raw) > DATA_BYTES:
+        raise Unpublishable("result-too-large", f"data has {len(raw)} bytes of JSON; at most {DATA_BYTES} are kept")
+    return raw.decode()
+
+
+def _outputs(outcome: Completed, cause: Cause) -> list[Output]:
+    results, emits = outcome.results or (), outcome.emits or ()
+    if not isinstance(results, (list, tuple)) or not isinstance(emits, (list, tuple)):
+        raise Unpublishable("invalid-outcome", "results and emits are lists")
+    if len(results) + len(emits) > OUTPUTS:
+        raise Unpublishable("result-too-large", f"{len(results) + len(emits)} results and emits; at most {OUTPUTS} are published")
+    made = [_result(result, cause, index) for index, result in enumerate(results)]
+    made += [_emit(emit, cause, index) for index, emit in enumerate(emits)]
+    return made
+
+
+def _result(result: Any, cause: Cause, index: int) -> Output:
+    if not isinstance(result, Result):
+        raise Unpublishable("invalid-outcome", f"results[{index}] is {result!r:.100}, not a Result")
+    attributes, value = _described(result, cause, f"results[{index}]")
+    attributes["id"] = ids.result_id(cause.execution_id, index)
+    given = cause.event.attributes
+    key = given.get("partitionkey") or cause.event.key
+    return Output(attributes["id"], result.type, key.encode(), headers_of(Event(attributes)), value)
+
+
+def _emit(emit: Any, cause: Cause, index: int) -> Output:
+    if not isinstance(emit, Emit):
+        raise Unpublishable("invalid-outcome", f"emits[{index}] is {emit!r:.100}, not an Emit")
+    where = f"emits[{index}]"
+    attributes, value = _described(emit, cause, where)
+    attributes["id"] = attributes["eventkey"] = ids.emitted_key(cause.execution_id, index)
+    attributes["hops"] = str(cause.event.hops + 1)
+    if emit.partition_key:
+        attributes["partitionkey"] = _text(emit.partition_key, f"{where}.partition_key")
+    event = Event(attributes, value)
+    return Output(event.id, emit.type, record_key(event), headers_of(event), value, event)
+
+
+def _described(thing: Result | Emit, cause: Cause, where: str) -> tuple[dict[str, str], bytes]:
+    """Give the attributes that results and emitted events share, without their id, and the bytes of the data."""
+    attributes = {
+        "specversion": "1.0",
+        "id": "",
+        "source": f"/processes/{cause.process}",
+        "type": _text(thing.type, f"{where}.type"),
+        "time": iso(cause.now_ms),
+        "tenantid": cause.event.tenant,
+        "correlationid": cause.event.correlation_id or cause.event.key,
+        "causationid": cause.execution_id,
+    }
+    if thing.subject:
+        attributes["subject"] = _text(thing.subject, f"{where}.subject")
+    if thing.content_type:
+        attributes["datacontenttype"] = _text(thing.content_type, f"{where}.content_type")
+    value = bytes(thing.data) if isinstance(thing.data, (bytes, bytearray, memoryview)) else _json(thing.data, where)
+    size = len(value) + sum(len(text) for text in attributes.values())
+    if size > RESULT_BYTES:
+        raise Unpublishable("result-too-large", f"{where} has {size} bytes; at most {RESULT_BYTES} are published")
+    return attributes, value
+
+
+def _text(value: Any, where: str) -> str:
+    fault = text_fault(value) if isinstance(value, str) and value else "must be a text that is not empty"
+    if fault:
+        raise Unpublishable("invalid-outcome", f"{where} {fault}")
+    text: str = value
+    return text
+
+
+def _json(value: Any, where: str) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError) as err:
+        raise Unpublishable("not-serialisable", f"{where} cannot be written as JSON: {err}") from err
+
+
+def iso(ms: int) -> str:
+    """Give a time in milliseconds as RFC 3339 text."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a worker and their order: made, started and stopped here, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+from bridge import logs, topics
+from bridge.hosting import Plugins
+from bridge.kafka.client import producing
+from bridge.kafka.producer import LoopProducer
+from bridge.redis.pipe import Pipe
+from bridge.redis.projection import Projection
+from bridge.registry.registry import Registry
+from bridge.routing import Router as Routing
+from bridge.settings import Settings
+from processors.app import WorkerApp, make_app
+from processors.attempt import Surroundings, Topics
+from processors.batches import BatchTransport, batch_topic
+from processors.bookkeeping import Bookkeeping
+from processors.calling import Caller
+from processors.contexts import Contexts, http_session
+from processors.ending import doubt
+from processors.health import Health
+from processors.lanes import Lanes
+from processors.outbox import Outbox
+from processors.router import Router
+from processors.tables import ExecutionsTable, UsageTable
+from processors.watchdog import Watchdog
+
+LINGER_MS = 5.0
+DELIVERY_S = 60.0
+"""How long an outage of the brokers is ridden out before the worker starts afresh."""
+
+REGISTRY_S = 30.0
+FLUSH_S = 2.0
+
+LOG = logs.get("processors.parts")
+
+
+class Parts:
+    """Everything that one worker runs; made on its running loop by `make`."""
+
+    def __init__(self, settings: Settings, plugins: Plugins, worker: str, registry: Registry) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings, self._plugins, self._registry, self._worker = settings, plugins, registry, worker
+        config = producing(settings, linger_ms=LINGER_MS, timeout_s=DELIVERY_S) | {"compression.type": "lz4"}
+        self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
+        self._pipe = Pipe(settings.redis, loop)
+        self._projection = Projection(self._pipe, settings)
+        self._http = http_session()
+        self._background: list[asyncio.Task[Any]] = []
+        outbox = Outbox(self._producer, loop)
+        self.app = make_app(settings)
+        self._executions, usage = self._tables(self.app)
+        names = Topics(
+            topics.EVENTS.name(settings),
+            topics.EXECUTIONS.name(settings),
+            topics.DEAD_LETTERS.name(settings),
+            topics.results("").name(settings),
+        )
+        around = Surroundings(
+            topics=names,
+            worker=worker,
+            outbox=outbox,
+            caller=Caller(loop),
+            contexts=Contexts(registry, self._http),
+            lanes=Lanes(),
+            executions=self._executions,
+            projection=self._projection,
+        )
+        books = Bookkeeping(usage, outbox, names.events, topics.USAGE.name(settings))
+        self.router = Router(around, plugins.processes, Routing(registry), books)
+        cast(BatchTransport, self.app.transport).ledger = self.router
+        self._agent(self.app, names.events)
+        self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)
+        self._health = Health(self.ready)
+
+    @classmethod
+    async def make(cls, settings: Settings, plugins: Plugins, worker: str) -> Parts:
+        """Make the parts once the registry is known: without it nobody can say which process is enabled."""
+        registry = Registry(settings)
+        registry.start()
+        if not await asyncio.to_thread(registry.wait_current, REGISTRY_S):
+            doubt("the registry could not be read", fault=registry.fault)
+        return cls(settings, plugins, worker, registry)
+
+    def _tables(self, app: WorkerApp) -> tuple[ExecutionsTable, UsageTable]:
+        partitions, options = self._settings.partitions, {"key_type": bytes, "value_type": bytes, "recovery_buffer_size": 4}
+        executions = ExecutionsTable(
+            app,
+            name="executions",
+            partitions=partitions,
+            changelog_topic=batch_topic(app, topics.EXECUTIONS.name(self._settings), 64),
+            **options,
+        )
+        usage = UsageTable(
+            app,
+            name="usage",
+            partitions=partitions,
+            changelog_topic=batch_topic(app, topics.USAGE.name(self._settings), 64),
+            events_topic=topics.EVENTS.name(self._settings),
+            **options,
+        )
+        app.tables.add(executions)
+        app.tables.add(usage)
+        return executions, usage
+
+    def _agent(self, app: WorkerApp, events: str) -> None:
+        """Feed the router. Whatever gets out of here ends the process: Faust would start the agent again over a hole."""
+        router = self.router
+
+        async def route(stream: Any) -> None:
+            try:
+                async for event in stream.noack().events():
+                    await router.take(app.consumer, event.message, event.value)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as err:  # noqa: BLE001  the edge: see above
+                doubt("the agent failed", error=repr(err))
+            if not app.should_stop:
+                doubt("the agent's stream ended")
+
+        app.agent(batch_topic(app, events, 2 * self._settings.partitions), name="route")(route)
+
+    def ready(self) -> dict[str, Any]:
+        """Say what a probe asks: whether the worker has its partitions, its tables and a registry that is current."""
+        return {
+            "tables": bool(self.app.tables.actives_ready),
+            "assigned": not self.app.rebalancing,
+            "registry": self._registry.current,
+        }
+
+    async def start(self) -> None:
+        """Start everything; returns once the tables are recovered and events are processed."""
+        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        for work in (self._projection.run(), self._watchdog.run()):
+            task = loop.create_task(work)
+            task.add_done_callback(_must_not_end)
+            self._background.append(task)
+        if self._settings.worker_health_port:
+            await self._health.start(self._settings.host, self._settings.worker_health_port)
+        self.app.in_worker = True
+        await self.app.start()
+        LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
+
+    async def stop(self) -> None:
+        """Drain, commit, leave the group, and write what the live view still lacks."""
+        await self.app.stop()
+        unconfirmed = await self._producer.close(FLUSH_S)
+        if unconfirmed:
+            doubt("records were not confirmed when the worker stopped", records=unconfirmed)
+        for task in self._background:
+            task.cancel()
+        await self._projection.flush(FLUSH_S)
+        self._health.close()
+        await self._http.close()
+        await asyncio.to_thread(self._registry.close)
+
+
+def _must_not_end(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        doubt("a part of the worker ended", part=repr(task.get_coro()), error=repr(task.exception()))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The worker's state as Faust tables over topics whose records are awaited anyway: `executions` and `usage`.
+
+Writing a record is the router's work; a table only remembers it, so a table costs no second record. Recovery gives a table the
+tail of its topic in batches. One writer per partition: whoever reads the partition of events.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import faust
+import orjson
+from faust.types import TP
+
+from bridge.domain.execution import Status
+from processors.counting import PartitionUsage, UsageKey
+from processors.digests import Digests, digest
+
+REMEMBER_MS = 3_600_000
+
+
+class RecordTable(faust.Table[bytes, bytes]):
+    """A table whose changelog is a topic of ours: no stock writing, no stock reading."""
+
+    logger = logging.getLogger("faust")  # mode would give every subclass a logger of its module
+
+    def on_key_set(self, key: Any, value: Any) -> None:
+        """Write nothing: the record is the change."""
+
+    def on_key_del(self, key: Any) -> None:
+        """Write nothing."""
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        for event in batch:
+            for record in event.value:
+                self.recover(record)
+
+    def recover(self, record: Any) -> None:
+        """Take one record of the topic in."""
+        raise NotImplementedError
+
+    async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
+        """Say where recovery begins to read each partition of the topic; None: at its end."""
+        raise NotImplementedError
+
+
+class ExecutionsTable(RecordTable):
+    """Which executions ended within the last hour, by their records' own time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.finished = Digests()
+
+    def is_finished(self, execution_id: str) -> bool:
+        """Say whether the execution had a final record within the last hour."""
+        return digest(execution_id) in self.finished
+
+    def finish(self, execution_id: str, time_ms: int) -> None:
+        """Remember an execution whose final record is confirmed."""
+        self.finished.add(digest(execution_id), time_ms)
+
+    def recover(self, record: Any) -> None:
+        status = next((value for name, value in record.headers if name == "status"), b"")
+        if record.key and Status(status.decode()).final:
+            self.finish(record.key.decode(), record.timestamp)
+
+    async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
+        since = int(time.time() * 1000) - REMEMBER_MS
+        found: Mapping[TP, int | None] = await consumer._thread.offsets_since(dict.fromkeys(partitions, since))
+        return found
+
+
+class UsageTable(RecordTable):
+    """Events per tenant and minute, one count per partition."""
+
+    def __init__(self, *args: Any, events_topic: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.of: defaultdict[int, PartitionUsage] = defaultdict(PartitionUsage)
+        self._events_topic = events_topic
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
+        """Forget everything: the records that were not committed are read and counted again."""
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+        self.of.clear()
+
+    def recover(self, record: Any) -> None:
+        if record.key and record.value:
+            value = orjson.loads(record.value)
+            key = parse_key(record.key)
+            self.of[record.partition].restore(key, value["events"], value["applied"], record.offset)
+
+    async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
+        """Begin where the commit's note says that open counts begin; without one at the start of the topic."""
+        events = {TP(self._events_topic, tp.partition): tp for tp in partitions}
+        notes = await consumer._thread.notes_of(events)
+        return {own: int(notes.get(source) or 0) for source, own in events.items()}
+
+
+def record_key(partition: int, key: UsageKey) -> bytes:
+    """Give the key of a usage record: `<partition>/<tenant>/<minute>`, and `/<offset>` for a late event."""
+    late = f"/{key.late}" if key.late >= 0 else ""
+    return f"{partition}/{key.tenant}/{key.minute}{late}".encode()
+
+
+def parse_key(raw: bytes) -> UsageKey:
+    """Read a usage record's key. Raises: ValueError where it is not one."""
+    parts = raw.decode().split("/")
+    return UsageKey(parts[1], int(parts[2]), int(parts[3]) if len(parts) > 3 else -1)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker process with the processes of the tests: `python -m tests.integration.worker_child`, settings from EVB_*."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from bridge.hosting import Installed, Origin, Plugins
+from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
+from bridge.settings import load
+
+
+class Quick(Process[NoConfig]):
+    """Publishes every `t.*` event as it is."""
+
+    name, version, events = "quick", "1.2.3", ("t.*",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        return Completed(data={"n": len(event.data)}, results=[Result("quick.done", event.data, content_type=event.content_type)])
+
+
+class Slow(Process[NoConfig]):
+    """Sleeps as long as the data says, and says when it began and ended."""
+
+    name, version, events = "slow", "1.0.0", ("slow.*",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        began = time.time()
+        await asyncio.sleep(event.json()["seconds"])
+        return Completed(results=[Result("slow.done", {"n": event.json()["n"], "began": began, "ended": time.time()})])
+
+
+class Thread(Process[NoConfig]):
+    """A plain function."""
+
+    name, version, events, timeout_s = "thread", "1.0.0", ("thread.*",), 0.5
+
+    def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        time.sleep(event.json()["seconds"])
+        return Completed(results=[Result("thread.done", {"n": event.json()["n"]})])
+
+
+class Faulty(Process[NoConfig]):
+    """Ends in every way there is, as the event's type says."""
+
+    name, version, events, timeout_s = "faulty", "1.0.0", ("faulty.*",), 0.3
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        match event.type.removeprefix("faulty."):
+            case "raises":
+                raise ValueError("it is broken")
+            case "exits":
+                raise SystemExit(3)
+            case "hangs":
+                await asyncio.sleep(60)
+            case "stubborn":
+                return await self._stubborn()
+            case "skips":
+                return Skipped("not mine")
+            case "rejects":
+                return Rejected("bad-order", "no such order")
+            case "retries":
+                return RetryLater("the shop is closed")
+            case "bloats":
+                return Completed(results=[Result("big", b"x" * 1_500_000)])
+            case "unserialisable":
+                return Completed(data={"f": object()})
+            case "nonsense":
+                nonsense: Any = "done"
+                return nonsense
+            case "cancels":
+                raise asyncio.CancelledError
+        return Completed()
+
+    async def _stubborn(self) -> Outcome:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            try:
+                await asyncio.sleep(3)
+            except asyncio.CancelledError:
+                continue
+        return Completed(data="late")
+
+
+class Emitter(Process[NoConfig]):
+    """Emits one event, which it handles itself if it is `hop.again`."""
+
+    name, version, events = "emitter", "1.0.0", ("emit.*", "hop.*")
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        return Completed(emits=[Emit("hop.again" if event.type.startswith("hop") else "t.emitted", {"from": event.id})])
+
+
+PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Emitter()]
+
+
+def plugins() -> Plugins:
+    """Give the tests' processes as if they were installed."""
+    wanted = os.environ.get("TEST_PROCESSES", "").split(",")
+    origin = Origin("tests", "0", "tests")
+    return Plugins(tuple(Installed(p, origin) for p in PROCESSES if wanted == [""] or p.name in wanted))
+
+
+if __name__ == "__main__":
+    from processors.worker import serve
+
+    serve(load(), plugins())
