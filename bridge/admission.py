@@ -9,12 +9,12 @@ left: reservation and record always agree in the end.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from bridge import logs
 from bridge.breaker import Breaker
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain.errors import BridgeError, BrokerUnavailable, Quota, TooLarge
@@ -24,7 +24,7 @@ from bridge.metrics import EVENTS_ACCEPTED
 from bridge.redis.gate import Entrant
 from bridge.redis.settlement import Settlement
 
-LOG = logging.getLogger("bridge.intake")
+LOG = logs.get("bridge.intake")
 
 Entry = tuple[tuple[bytes | None, ...], tuple[Quota, ...]]
 """What was known of each event before (None: it is new and Kafka has it now), and what is left of the rate windows."""
@@ -118,5 +118,5 @@ def _why(err: BufferError | KafkaException) -> BridgeError:
 def _meaning(error: KafkaError) -> BridgeError:
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return TooLarge(RECORD_BYTES)
-    LOG.warning("kafka did not confirm an event: %s", error)
+    LOG.warning("kafka did not confirm an event", error=str(error))
     return BrokerUnavailable("Kafka did not confirm the event; it may be stored all the same, so repeat it with the same id.")

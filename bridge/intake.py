@@ -8,7 +8,6 @@ Every door awaits `Intake.accept`; one intake per process, on one loop. A receip
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from collections import deque
@@ -16,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from bridge import topics
+from bridge import logs, topics
 from bridge.admission import Admission, Road
 from bridge.breaker import Breaker
 from bridge.domain.errors import BrokerUnavailable, Conflict, Quota, TooManyRequests, ViewUnavailable
@@ -34,7 +33,7 @@ from bridge.redis.settlement import Settlement
 from bridge.settings import Settings
 from bridge.stamping import require_distinct, stamp
 
-LOG = logging.getLogger("bridge.intake")
+LOG = logs.get("bridge.intake")
 
 WAIT_S: Final = ANSWER_S - 0.5  # a request whose events are not confirmed by then is answered 503
 LOOK_S: Final = 0.1  # how often waiting requests are looked through
@@ -172,7 +171,7 @@ class Intake:
         self._degraded = degraded
         LIMITER_DEGRADED.set(degraded)
         if degraded:
-            LOG.warning("intake goes on without Redis: %s", why or "the connection is lost")
+            LOG.warning("intake goes on without Redis", reason=str(why or "the connection is lost"), refuses=self._refuses)
         else:
             self._local.clear()
             LOG.info("intake asks Redis again")

@@ -9,19 +9,19 @@ one connection, dials again by itself, and says `ViewUnavailable` at once while 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, cast
 
 import hiredis
 
+from bridge import logs
 from bridge.domain.errors import ViewUnavailable
 from bridge.redis.address import address
 from bridge.redis.connection import Connection, Done, Reply
 from bridge.redis.scripts import Script, all_scripts
 from bridge.settings import Redis
 
-LOG = logging.getLogger("bridge.redis")
+LOG = logs.get("bridge.redis")
 
 Argument = bytes | str | int
 
@@ -134,7 +134,7 @@ class Pipe:
         for hook in self._lost_hooks:
             self._call_hook(hook)
         if not self._closing:
-            self._say(f"lost {self._address}")
+            self._say("lost the connection to Redis")
             self._dialer = self._loop.create_task(self._dial())
 
     async def _dial(self) -> None:
@@ -146,7 +146,7 @@ class Pipe:
                 if connection.open:
                     break
             except (OSError, UnicodeError, ViewUnavailable, hiredis.HiredisError) as err:
-                self._say(f"cannot reach {self._address}: {err or type(err).__name__}")
+                self._say(f"cannot reach Redis: {err or type(err).__name__}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
         self._connection, self.run_id = connection, run_id
@@ -195,9 +195,9 @@ class Pipe:
         if what != self._said:
             self._said = what
             if what:
-                LOG.warning("redis: %s", what)
+                LOG.warning(what, address=str(self._address))
             else:
-                LOG.info("redis: connected to %s", self._address)
+                LOG.info("connected to Redis", address=str(self._address))
 
 
 class _Settle:

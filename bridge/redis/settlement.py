@@ -8,15 +8,12 @@ Used by the intake. Nobody waits for it; where it fails for an event that Kafka 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
 from bridge.redis.connection import Reply
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.gate import Entrant, Gate
-
-LOG = logging.getLogger("bridge.redis")
 
 CALL_EVENTS: Final = 200  # events of one script call: well under a millisecond of Redis' time
 
