@@ -22,7 +22,8 @@ class Program(Part):
     """`evb <role>` in a process of its own, ready when `/readyz` on `port` says so."""
 
     start_s = 60.0
-    stop_s = 15.0
+    stop_s = 25.0
+    """More than the worker gives itself."""
 
     def __init__(self, role: str, port: int, family: Family, log: Path, environ: Mapping[str, str]) -> None:
         super().__init__(family, log)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The whole product on one machine: Kafka, Valkey, a worker, a web server and a demo tenant, kept alive until told to end.
+
+Called by `evb dev`. The parts start side by side; what ends is started again; the ready file always tells the present state.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from bridge.domain.errors import Misconfigured
+from bridge.kafka.admin import ensure_topics
+from bridge.settings import Settings, load
+from bridge.stack.cache import replace
+from bridge.stack.demo import demo_tenant
+from bridge.stack.directory import SECRET_KEY, STATE
+from bridge.stack.found import DemoTenant, StackInfo, write
+from bridge.stack.keeper import Keeper
+from bridge.stack.ports import LOOPBACK, free_port, is_free
+from bridge.stack.programs import Program, chosen
+from bridge.stack.stack import Stack
+
+LOOK_EVERY_S = 0.05
+
+
+class Supervisor:
+    """
+    One running product in the data directory `data`, on `port` (0: a free one).
+
+    `say` is told, in sentences, what a person at the terminal wants to know.
+    """
+
+    def __init__(self, data: Path, port: int, *, ready_file: Path | None, reset: bool, say: Callable[[str], None]) -> None:
+        if port and not is_free(port):
+            raise Misconfigured(f"Port {port} is in use: choose another with --port, or --port 0 for a free one.")
+        self._say = say
+        self.stack = Stack(data, reset=reset)
+        self._files = (self.stack.data / STATE, *([ready_file.absolute()] if ready_file else []))
+        for file in self._files:
+            file.unlink(missing_ok=True)
+        self._port = port or free_port()
+        self._environ = self._variables(free_port())
+        self.settings = settings_for(self._environ)
+        self.web = self._program("web", self._port)
+        self.worker = self._program("worker", self.settings.worker_health_port)
+        self._tenants: tuple[DemoTenant, ...] = ()
+
+    @property
+    def info(self) -> StackInfo:
+        """What the ready file tells."""
+        stack = self.stack
+        pids = {part.name: part.pid for part in (self.web, self.worker, stack.kafka, stack.valkey)}
+        url = f"http://{LOOPBACK}:{self._port}"
+        return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, self._tenants, chosen(self._environ))
+
+    def start(self) -> StackInfo:
+        """
+        Start everything, and return once everything answers and the ready file is written.
+
+        Raises: Misconfigured, with the end of the log of what did not start.
+        """
+        stack = self.stack
+        stack.kafka.spawn()
+        stack.valkey.spawn()
+        stack.valkey.wait()
+        stack.kafka.wait()
+        ensure_topics(self.settings)
+        self.web.spawn()
+        self.worker.spawn()
+        self._tenants = (demo_tenant(self.settings, stack.data),)
+        self.web.wait()
+        self.worker.wait()
+        write(self.info, *self._files)
+        return self.info
+
+    def keep(self, ended: threading.Event) -> None:
+        """Start again whatever ends, and keep the ready file current, until `ended` is set."""
+        keepers = [Keeper(part, self._say) for part in (self.stack.kafka, self.stack.valkey, self.worker, self.web)]
+        told = self.info.pids
+        while not ended.wait(LOOK_EVERY_S):
+            for keeper in keepers:
+                keeper.look()
+            pids = self.info.pids
+            if pids != told and all(pids.values()):  # never a 0: a signal to process 0 would hit the reader's own group
+                write(self.info, *self._files)
+                told = pids
+
+    def stop(self) -> None:
+        """End web, worker, Valkey and Kafka in this order; data stays."""
+        for file in self._files:
+            file.unlink(missing_ok=True)
+        self.web.stop()
+        self.worker.stop()
+        self.stack.stop()
+
+    def close(self) -> None:
+        """End at once what still runs."""
+        self.web.kill()
+        self.worker.kill()
+        self.stack.close()
+
+    def _program(self, role: str, port: int) -> Program:
+        return Program(role, port, self.stack.family, self.stack.log / f"{role}.log", self._environ)
+
+    def _variables(self, health_port: int) -> dict[str, str]:
+        key = self.stack.data / SECRET_KEY
+        if not key.exists():
+            replace(key, Fernet.generate_key().decode(), mode=0o600)
+        return {
+            "EVB_KAFKA__BOOTSTRAP_SERVERS": self.stack.kafka.bootstrap,
+            "EVB_REDIS__URL": self.stack.redis,
+            "EVB_SECRET_KEYS_FILE": str(key),
+            "EVB_HOST": LOOPBACK,
+            "EVB_PORT": str(self._port),
+            "EVB_WORKER_HEALTH_PORT": str(health_port),
+        }
+
+
+def settings_for(environ: Mapping[str, str]) -> Settings:
+    """Give the settings that the programs of the stack run with. Raises: Misconfigured."""
+    return load(chosen(environ))
