@@ -56,7 +56,7 @@ def event_of(headers: Sequence[tuple[str, bytes]] | None, value: bytes | None) -
                     continue
                 name = _attribute_name(header)
             text = raw.decode()
-            if name in attributes or not (text.isascii() and text.isprintable()):
+            if name in attributes or (not (text.isascii() and text.isprintable()) and rules.text_fault(text)):
                 return _examined(headers, value)
             attributes[name] = text
     except (ValueError, AttributeError):
@@ -64,7 +64,7 @@ def event_of(headers: Sequence[tuple[str, bytes]] | None, value: bytes | None) -
     if (
         attributes.get("specversion") != "1.0"
         or not (attributes.get("id") and attributes.get("source") and attributes.get("type"))
-        or "hops" in attributes
+        or ("hops" in attributes and rules.hops_fault(attributes["hops"]))
         or attributes.get("datacontenttype", "")[:23].lower() == "application/cloudevents"
     ):
         return _examined(headers, value)
