@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m bench [ingress] [worker] [latency] [slow] [memory]`: all parts where none is named. Exit code 1: a target is missed."""
+"""`python -m bench [ingress] [worker] [latency] [slow] [memory]`: all where none is named. Exit code 1: a target is missed."""
 
 from __future__ import annotations
 
