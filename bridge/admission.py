@@ -33,12 +33,24 @@ Entry = tuple[tuple[bytes | None, ...], tuple[Quota, ...]]
 class Road:
     """What every admission of a process shares."""
 
-    __slots__ = ("breaker", "loop", "producer", "settlement", "topic")
+    __slots__ = ("_failing", "breaker", "loop", "producer", "settlement", "topic")
 
     def __init__(
         self, topic: str, producer: LoopProducer, settlement: Settlement, breaker: Breaker, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.topic, self.producer, self.settlement, self.breaker, self.loop = topic, producer, settlement, breaker, loop
+        self._failing = False
+
+    def reported(self, error: KafkaError | None) -> None:
+        """Take note of one report; the log gets the first failure and the first success after it."""
+        failed = error is not None
+        self.breaker.reported(not failed, self.loop.time())
+        if failed != self._failing:
+            self._failing = failed
+            if failed:
+                LOG.warning("Kafka does not confirm events", error=str(error))
+            else:
+                LOG.info("Kafka confirms events again")
 
 
 class Admission:
@@ -93,7 +105,7 @@ class Admission:
 
     def _reported(self, entrant: Entrant, error: KafkaError | None, message: Message) -> None:
         road = self._road
-        road.breaker.reported(error is None, road.loop.time())
+        road.reported(error)
         if error is not None:
             self.refuse(_meaning(error))
             road.settlement.say((entrant, self.owner, ""))
@@ -118,5 +130,4 @@ def _why(err: BufferError | KafkaException) -> BridgeError:
 def _meaning(error: KafkaError) -> BridgeError:
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
         return TooLarge(RECORD_BYTES)
-    LOG.warning("kafka did not confirm an event", error=str(error))
     return BrokerUnavailable("Kafka did not confirm the event; it may be stored all the same, so repeat it with the same id.")
