@@ -35,7 +35,7 @@ def by_api_key(registry: View, text: str) -> Principal:
     found = registry.api_key(digest(text))
     if found is None or not found.valid(int(time.time() * 1000)) or not registry.active(found.tenant):
         raise NotAuthenticated
-    return Principal(found.tenant, frozenset(found.scopes), found.name)
+    return Principal(found.tenant, frozenset(found.scopes), found.name, found.event_type)
 
 
 def by_signature(registry: View, body: bytes, header: str, source: str | None) -> Principal:

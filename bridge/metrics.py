@@ -9,9 +9,13 @@ Labels are bounded (dialect, status code, process, outcome, reason), never a ten
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` beside every counter tells nobody anything
 
 REGISTRY = CollectorRegistry()
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -128,6 +132,15 @@ CATALOGUE = (
     LEFT_BEHIND,
     REMEMBERED,
 )
+
+
+def forget_dead() -> None:
+    """Drop what processes that are gone said about their present; called when a server process starts."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    for file in Path(directory).glob("gauge_live*_*.db") if directory else ():
+        pid = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(pid):
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
 
 
 def exposition() -> bytes:

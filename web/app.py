@@ -19,7 +19,7 @@ import flask
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
-from bridge.domain.errors import BridgeError, BrokerUnavailable
+from bridge.domain.errors import BridgeError, BrokerUnavailable, NotFound
 from bridge.domain.limits import ANSWER_S
 from web import pages
 from web.call import OTHER, UNCONFIRMED, count
@@ -89,7 +89,10 @@ def _begin() -> None:
     headers = headers_of_request()
     g.request_id = rules.request_id_of(headers)
     rules.check_header_values(headers)
-    rules.check_path(flask.request.path)
+    path = flask.request.environ["PATH_INFO"]
+    rules.check_path(path.encode("latin-1").decode(errors="replace"))
+    if path.startswith("//"):  # werkzeug would read it as /…, the RSGI door does not
+        raise NotFound("There is nothing at this path.")
 
 
 def _end(response: Response) -> Response:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -29,14 +28,14 @@ class Call:
     is dropped.
     """
 
-    __slots__ = ("_began", "_clock", "_done", "_log", "_protocol", "dialect", "method", "path", "request_id")
+    __slots__ = ("_began", "_done", "_log", "_protocol", "dialect", "method", "path", "request_id")
 
-    def __init__(self, log: AccessLog, scope: Any, protocol: Any, clock: Callable[[], float]) -> None:
+    def __init__(self, log: AccessLog, scope: Any, protocol: Any) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.request_id = ""
         self.dialect = OTHER
-        self._log, self._protocol, self._clock, self._began, self._done = log, protocol, clock, clock(), False
+        self._log, self._protocol, self._began, self._done = log, protocol, time.perf_counter(), False
         INGRESS_IN_PROGRESS.inc()
 
     def answer(self, answer: Answer) -> None:
@@ -60,7 +59,7 @@ class Call:
 
     def _finish(self, status: int, size: int) -> None:
         self._done = True
-        seconds = self._clock() - self._began
+        seconds = time.perf_counter() - self._began
         INGRESS_IN_PROGRESS.dec()
         count(self.dialect, status, seconds)
         self._log.add(

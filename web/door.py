@@ -17,7 +17,7 @@ from typing import Any
 
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # exported without saying so
 
-from bridge import logs
+from bridge import logs, metrics
 from bridge.domain.errors import BridgeError, Unavailable
 from bridge.domain.limits import ANSWER_S
 from bridge.logs import get
@@ -46,6 +46,7 @@ def from_environment() -> Door:
     """Make the application of one server process; granian calls it in each (`web.server`)."""
     settings = load()
     logs.configure(settings)
+    metrics.forget_dead()
     server = multiprocessing.parent_process()
     if server is not None and server.pid is not None:
         lifeline.follow(server.pid)
@@ -75,10 +76,11 @@ class Door:
         self.log.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        call = Call(self.log, scope, protocol, self._loop.time)
+        call = Call(self.log, scope, protocol)
         try:
             headers = header_map(scope.headers)
             call.request_id = rules.request_id_of(headers)
+            check_all_read(scope.headers, headers)
             await self._answer(call, scope, protocol, headers)
         except BridgeError as err:
             call.answer(refuse(err, call.request_id))
@@ -154,22 +156,25 @@ class Door:
 
 
 def header_map(given: Any) -> dict[str, str]:
-    """
-    Give the headers as a mapping of lower-case names; a repeated one is joined with a comma.
-
-    granian leaves out values that are not printable ASCII but keeps their names: such a request is refused rather than read
-    without them.
-    """
+    """Give the headers as a mapping of lower-case names; a repeated one is joined with a comma."""
     items: list[Header] = given.items()
     headers = dict(items)
     if len(headers) != len(items):
         headers = {}
         for name, value in items:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def check_all_read(given: Any, headers: Mapping[str, str]) -> None:
+    """
+    Raise MalformedRequest where a header's value is not printable ASCII.
+
+    granian leaves such values out and keeps their names: the request is refused rather than read without them.
+    """
     names = given.keys()
     if len(names) != len(headers):
         raise rules.not_ascii(next(name for name in names if name not in headers))
-    return headers
 
 
 def _starting(call: Call) -> Answer:

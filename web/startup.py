@@ -16,20 +16,22 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
+from bridge.expecting import Expectation
 from bridge.intake import Intake
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.keeper import ViewKeeper
 from bridge.logs import get
+from bridge.metrics import LOOP_LAG
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.status import StatusView
-from web.expectation import Expectation
 from web.services import Services
 
 LOG = get("web")
+LAG_S = 1.0
 PATIENCE_S = 10.0
 """How often it is said that the registry is still waited for."""
 
@@ -48,7 +50,9 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     producer = LoopProducer(producing(settings, linger_ms=settings.kafka.linger_ms), loop, _leave)
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)
-    background = tuple(_watched(loop, one) for one in (guard.run(), ViewKeeper(pipe, settings).run()))
+    background = tuple(
+        _watched(loop, one) for one in (guard.run(), ViewKeeper(pipe, settings, Expectation(registry)).run(), _watch_lag(loop))
+    )
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
     return Services(settings, registry, intake, StatusView(pipe, settings), pipe, producer, background)
 
@@ -70,6 +74,14 @@ def _leave(error: KafkaError) -> None:
     """End the process: this producer will never produce again, and only a new process makes a new one."""
     LOG.critical("the producer failed for good; ending this process", error=str(error))
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _watch_lag(loop: asyncio.AbstractEventLoop) -> None:
+    """Measure how late the loop wakes up."""
+    while True:
+        due = loop.time() + LAG_S
+        await asyncio.sleep(LAG_S)
+        LOOP_LAG.set(max(0.0, loop.time() - due))
 
 
 def _watched(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -33,11 +33,17 @@ class IssuedKey:
 
 
 async def create_key(
-    changes: Changes, tenant: str, name: str = "default", scopes: Iterable[str] = DEFAULT_SCOPES, lifetime_s: int = 0
+    changes: Changes,
+    tenant: str,
+    name: str = "default",
+    scopes: Iterable[str] = DEFAULT_SCOPES,
+    lifetime_s: int = 0,
+    event_type: str = "",
 ) -> IssuedKey:
     """
     Make an API key of 256 random bits; `lifetime_s` 0: it does not expire.
 
+    Shape:  `event_type` is that of the key's events that name none themselves.
     Raises: NotFound for an unknown tenant, Conflict for a closed one, InvalidRequest, and what decisions raise.
     """
     owner, _ = find_tenant(changes, tenant)
@@ -55,6 +61,7 @@ async def create_key(
         digest=new.digest,
         hint=new.hint,
         scopes=tuple(map(str, wanted)),
+        event_type=event_type,
         expires_ms=now + lifetime_s * 1000 if lifetime_s else 0,
         created_ms=now,
     )
@@ -71,7 +78,7 @@ async def rotate_key(changes: Changes, tenant: str, which: str, overlap_s: int =
     old = _find(changes, tenant, which)
     if not old.valid(now_ms()):
         raise Conflict(f"The key {old.id} is revoked or expired; make a new one with `evb keys create {tenant}`.")
-    new = await create_key(changes, tenant, old.name, old.scopes)
+    new = await create_key(changes, tenant, old.name, old.scopes, event_type=old.event_type)
     until_ms = now_ms() + overlap_s * 1000
     if not old.expires_ms or until_ms < old.expires_ms:
         await _change(changes, old, expires_ms=until_ms)

@@ -42,7 +42,11 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key, known by the SHA-256 of its text; `hint` is its first and last characters, for people."""
+    """
+    An API key, known by the SHA-256 of its text; `hint` is its first and last characters, for people.
+
+    Events sent with it are of `event_type` where they name none themselves.
+    """
 
     id: Id
     tenant: Name
@@ -50,6 +54,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     digest: Digest
     hint: str
     scopes: tuple[str, ...]
+    event_type: str = ""
     state: Literal["active", "revoked"] = "active"
     expires_ms: Millis = 0
     created_ms: Millis = 0
