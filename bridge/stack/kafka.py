@@ -78,7 +78,7 @@ class KafkaPart(Part):
         return [f"-Dlog4j2.configurationFile={self._directory / 'log4j2.properties'}"]
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = base64.urlsafe_b64encode(_number_of_cluster()).decode().rstrip("=")
         arguments = ("format", "-t", cluster, "-c", str(self._directory / "server.properties"), "-g")
         command = self._java.command("kafka.tools.StorageTool", *arguments, options=self._logging())
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603  our own command
@@ -116,6 +116,12 @@ class KafkaPart(Part):
         }
         replace(self._directory / "server.properties", "".join(f"{name}={value}\n" for name, value in settings.items()))
         replace(self._directory / "log4j2.properties", LOGGING)
+
+
+def _number_of_cluster() -> bytes:
+    """Give 16 random bytes whose text does not begin with a dash, which the tool would take for an option."""
+    found = uuid.uuid4().bytes
+    return bytes([found[0] & 0x7F]) + found[1:]
 
 
 class Silent:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bridge.domain.errors import Misconfigured
+from bridge.stack.kafka import KafkaPart
 from bridge.stack.stack import Stack
 
 
@@ -151,3 +154,12 @@ def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     Stack(data).close()  # and the directory is free again
+
+
+def test_the_name_of_a_cluster_never_looks_like_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Stack) -> None:
+    dashed = uuid.UUID(bytes=b"\xfb" + bytes(15))
+    assert base64.urlsafe_b64encode(dashed.bytes).startswith(b"-")
+    monkeypatch.setattr("bridge.stack.kafka.uuid.uuid4", lambda: dashed)
+    part = KafkaPart(tmp_path / "kafka", own.family, tmp_path / "kafka.log", own.kafka._java)
+    part.command()
+    assert "cluster.id=e" in (tmp_path / "kafka" / "data" / "meta.properties").read_text()
