@@ -9,40 +9,39 @@ decided under an older one either stands before the markers, and is read here, o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from itertools import islice
+from typing import Final
 
+from bridge.domain.errors import ViewUnavailable
 from bridge.facts import Facts
 from bridge.kafka.lines import line_of
 from bridge.kafka.scan import Scan
 from bridge.redis.keys import Keys
+from bridge.redis.lease import Lease
 from bridge.redis.pipe import Argument, Pipe
+from bridge.redis.scripts import script
 from bridge.settings import Settings
 from bridge.topics import Topic
 
-IN_FLIGHT = 500
+CHUNK: Final = 500  # objects of one script call: about a millisecond of Redis' time
 
 
-async def restore_decisions(settings: Settings, topic: Topic, pipe: Pipe) -> int:
+async def restore_decisions(settings: Settings, topic: Topic, pipe: Pipe, lease: Lease) -> int:
     """
     Read a topic of facts and write what decisions about its objects go on from; gives how many objects there are.
 
-    Order:  only while the view is declared lost.
-    Raises: BrokerUnavailable, ViewUnavailable.
+    Order:  only while the view is declared lost. Nothing is written once the right to rebuild is lost: a rebuild that slept
+            would else turn back what was decided since.
+    Raises: BrokerUnavailable, ViewUnavailable where the right was lost.
     """
     facts = await asyncio.to_thread(_read, settings, topic)
-    commands = commands_of(Keys(settings.topic_prefix), facts)
-    while chunk := list(islice(commands, IN_FLIGHT)):
-        await asyncio.gather(*(pipe.call(*command) for command in chunk))
+    keys, versions = Keys(settings.topic_prefix), iter(facts.current.items())
+    while chunk := list(islice(versions, CHUNK)):
+        names = [keys.decision(*ref) for ref, _ in chunk]
+        args: list[Argument] = [lease.token, *(version for _, version in chunk)]
+        if await pipe.script(script("restore_decisions"), (keys.rebuild, *names), args) != 1:
+            raise ViewUnavailable("The rebuild was overtaken: another process rebuilds, or Redis was emptied.")
     return len(facts.current)
-
-
-def commands_of(keys: Keys, facts: Facts) -> Iterator[tuple[Argument, ...]]:
-    """Give the commands, in order; what an older life left of an object goes first."""
-    for ref, version in facts.current.items():
-        name = keys.decision(*ref)
-        yield ("DEL", name)
-        yield ("HSET", name, "counter", version, "confirmed", version)
 
 
 def _read(settings: Settings, topic: Topic) -> Facts:

@@ -2,9 +2,9 @@
 """
 Durable decisions with an answer: of all who want to change one object at once, one wins, whatever is lost or paused.
 
-Four steps: a script in Redis makes the decision tentative and numbers it; the fact goes to Kafka and is confirmed there; a
+Four steps: a script in Redis makes the decision tentative and numbers it; the fact goes to Kafka and is read back, valid; a
 second script confirms it, if the view is still the same; only then it is answered. Used by the registry's use cases. It knows
-nothing of what the objects mean. Why it is safe: docs/decisions/0020-decisions.md.
+nothing of what the objects mean. Why it is safe: docs/decisions/0020-durable-decisions.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from bridge import logs
 from bridge.domain.errors import BrokerUnavailable, Conflict, ViewUnavailable
 from bridge.domain.limits import CONFIRM_S
-from bridge.facts import EPOCH_HEADER, EPOCH_SPAN, Ref
+from bridge.facts import EPOCH_HEADER, EPOCH_SPAN, Fate, Ref
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
@@ -29,6 +29,8 @@ from bridge.settings import Settings
 from bridge.topics import Topic
 
 LOG = logs.get("bridge.decisions")
+
+Fates = Callable[[Ref, int, float], Awaitable[Fate | None]]
 
 HOLD_MS: Final = 10_000
 """How long a tentative decision keeps others out: more than its record may take to be confirmed or given up."""
@@ -64,6 +66,7 @@ class Decisions:
     """
     Decides about the objects of one topic.
 
+    `fate(ref, version, timeout_s)` waits until this process has read a version in Kafka, and says what the log makes of it.
     `on_lost` is awaited where the view does not stand, and the decision then tried once more; without it, the caller gets
     ViewUnavailable at once, and whoever keeps the view rebuilds it.
     """
@@ -74,10 +77,12 @@ class Decisions:
         topic: Topic,
         pipe: Pipe,
         producer: LoopProducer,
+        fate: Fates,
         on_lost: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._topic, self._partitions = topic.name(settings), settings.partitions
-        self._keys, self._pipe, self._producer, self._on_lost = Keys(settings.topic_prefix), pipe, producer, on_lost
+        self._keys, self._pipe, self._producer = Keys(settings.topic_prefix), pipe, producer
+        self._fate, self._on_lost = fate, on_lost
 
     async def decide(self, change: Change) -> int:
         """
@@ -94,7 +99,9 @@ class Decisions:
             tentative = await self._begin(change)
         if tentative is None:
             raise ViewUnavailable("The live view is being rebuilt from Kafka; nothing was changed. Repeat the request shortly.")
+        deadline = asyncio.get_running_loop().time() + CONFIRM_S
         await self._record(tentative)
+        await self._read_back(tentative, deadline)
         await self._confirm(tentative)
         return tentative.version
 
@@ -138,6 +145,20 @@ class Decisions:
             ) from err
         if error is not None:
             raise BrokerUnavailable(f"Kafka did not take the change of {change.ref}: {error.str()}.")
+
+    async def _read_back(self, tentative: _Tentative, deadline: float) -> None:
+        """
+        Make sure that the log itself lets the fact count, for ever.
+
+        What stands before a record never changes, so neither does this. A marker of a newer epoch before it comes from a
+        rebuild that lost its right in the middle: every fact of this epoch would be void, so the view is declared lost.
+        """
+        ref, version = tentative.change.ref, tentative.version
+        found = await self._fate(ref, version, max(0.1, deadline - asyncio.get_running_loop().time()))
+        if found == "void":
+            await self._pipe.script(script("close_epoch"), (self._keys.epoch, self._keys.holes), ())
+        if found != "counts":
+            raise ViewUnavailable(f"The change of {ref} could not be read back from Kafka; see later what became of it.")
 
     async def _confirm(self, tentative: _Tentative) -> None:
         ref = tentative.change.ref

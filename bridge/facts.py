@@ -12,13 +12,15 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 MARKER = "epoch"
 EPOCH_HEADER = "epoch"
 EPOCH_SPAN = 1_000_000
 """Versions of epoch n lie in (n * span, (n + 1) * span): a late record of an older epoch never has a newer fact's key, so
 compaction, which looks at keys only, never lets it replace one."""
+
+Fate = Literal["counts", "superseded", "void"]
 
 _KEY = re.compile(rb"([a-z]+)/([A-Za-z0-9._-]*)/([A-Za-z0-9._-]*)/([0-9]{0,15})")
 
@@ -86,7 +88,7 @@ class Facts:
     def __init__(self) -> None:
         self.current: dict[Ref, int] = {}
         self.superseded: dict[Ref, dict[int, int]] = {}
-        self.void = 0
+        self.void: set[tuple[Ref, int]] = set()
         self._markers: dict[int, int] = {}
 
     @property
@@ -111,10 +113,17 @@ class Facts:
         if line.epoch is None or not line.epoch.isdigit():
             raise ValueError(f"{line.key!r} has the epoch header {line.epoch!r:.40}; a number is wanted")
         if int(line.epoch) < self._markers.get(line.partition, 0):
-            self.void += 1
+            self.void.add((ref, version))
             self._outdated(ref, version, line.timestamp_ms)
             return None
         return self._take(ref, version, line.value, line.timestamp_ms)
+
+    def fate(self, ref: Ref, version: int) -> Fate | None:
+        """Say what became of a version; None: it was not seen yet, or was removed."""
+        if (ref, version) in self.void:
+            return "void"
+        current = self.current.get(ref, 0)
+        return "counts" if current == version else "superseded" if current > version else None
 
     def outdated(self, ref: Ref, before_ms: int) -> list[int]:
         """The versions of an object, lowest first, that lost their meaning before a time and may get tombstones."""
@@ -135,6 +144,7 @@ class Facts:
         self.superseded.setdefault(ref, {})[version] = since_ms
 
     def _tombstone(self, ref: Ref, version: int) -> Fact | None:
+        self.void.discard((ref, version))
         old = self.superseded.get(ref)
         if old is not None:
             old.pop(version, None)

@@ -121,7 +121,7 @@ async def _work(settings: Settings, pipe: Pipe, lease: Lease, expect: Expect, wa
     await pipe.call("DEL", Keys(settings.topic_prefix).epoch)
     number = await asyncio.to_thread(begin_epoch, settings)
     for topic in DECIDED:
-        await restore_decisions(settings, topic, pipe)
+        await restore_decisions(settings, topic, pipe, lease)
     # Order matters: what was committed before the ends were fixed has its execution records before them.
     passed = await asyncio.to_thread(committed, settings, worker_group(settings), EVENTS)
     restoring = Restoring(settings, passed, expect, time.time())

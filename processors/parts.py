@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from bridge import logs, topics
@@ -13,6 +14,7 @@ from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
+from bridge.registry.announcing import Announcer
 from bridge.registry.registry import Registry
 from bridge.routing import Router as Routing
 from bridge.settings import Settings
@@ -50,6 +52,8 @@ class Parts:
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
+        processes = {process.name: (process.version, tuple(process.events)) for process in plugins.processes}
+        self._announcer = Announcer(settings, self._producer, processes, worker)
         self._http = http_session()
         self._background: list[asyncio.Task[Any]] = []
         outbox = Outbox(self._producer, loop)
@@ -136,25 +140,28 @@ class Parts:
     async def start(self) -> None:
         """Start everything; returns once the tables are recovered and events are processed."""
         began = time.monotonic()
-        loop = asyncio.get_running_loop()
-        for work in (self._projection.run(), self._watchdog.run()):
-            task = loop.create_task(work)
-            task.add_done_callback(_must_not_end)
-            self._background.append(task)
+        self._run(self._projection.run())
+        self._run(self._watchdog.run())
         if self._settings.worker_health_port:
             await self._health.start(self._settings.host, self._settings.worker_health_port)
         self.app.in_worker = True
         await self.app.start()
+        self._run(self._announcer.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_must_not_end)
+        self._background.append(task)
 
     async def stop(self) -> None:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
+        for task in self._background:
+            task.cancel()
         unconfirmed = await self._producer.close(FLUSH_S)
         if unconfirmed:
             doubt("records were not confirmed when the worker stopped", records=unconfirmed)
-        for task in self._background:
-            task.cancel()
         await self._projection.flush(FLUSH_S)
         self._health.close()
         await self._http.close()

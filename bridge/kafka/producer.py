@@ -77,8 +77,8 @@ class LoopProducer:
     async def close(self, timeout_s: float) -> int:
         """Wait for the reports of what was sent and stop; returns how many records were still unconfirmed."""
         deadline = self._loop.time() + timeout_s
-        while self.waiting() and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  librdkafka's own queue has no event to wait for
+        while self.waiting() and self._loop.time() < deadline:  # noqa: ASYNC110  librdkafka's queue has no event to wait for
+            await asyncio.sleep(0.01)
         left = self.waiting()
         self._closing = True
         self._turn.release()

@@ -33,6 +33,11 @@ class Lease:
         self._run_id = pipe.run_id
         self._holes = "0"
 
+    @property
+    def token(self) -> str:
+        """What the lock holds while the right is ours."""
+        return self._token
+
     async def take(self) -> bool:
         """Take the right, if nobody has it; what writers miss from now on spoils this rebuild."""
         taken = await self._pipe.call("SET", self._keys.rebuild, self._token, "NX", "PX", LEASE_MS)

@@ -12,19 +12,16 @@ from typing import TypeVar
 
 import msgspec
 
-from bridge import logs
 from bridge.decisions import SUPERSEDED_MS, Change, Decisions
 from bridge.domain.errors import InvalidRequest, NotFound
 from bridge.facts import Ref
 from bridge.registry.objects import Object, decode, encode, ref_of
 from bridge.registry.registry import Registry
 
-LOG = logs.get("bridge.registry")
 ObjectT = TypeVar("ObjectT", bound=Object)
 
 VALUE_BYTES = 65_536
 """Longest value of one object: every process holds all of them in memory."""
-SEEN_S = 2.0
 
 
 class Changes:
@@ -43,8 +40,6 @@ class Changes:
         ref = ref_of(value)
         body = _checked(ref, value)
         version = await self._decisions.decide(Change(ref, body, expected, self.registry.held(ref).version))
-        if not await self.registry.seen(ref, version, SEEN_S):
-            LOG.warning("a change is not visible here yet", object=str(ref), version=version)
         self._decisions.forget(ref, self.registry.facts.outdated(ref, now_ms() - SUPERSEDED_MS))
         return version
 

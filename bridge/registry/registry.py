@@ -8,15 +8,13 @@ Made once per process by `evb web`, `evb worker` and the commands that operate o
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import Message
 
 from bridge import logs, topics
 from bridge.credentials import Vault
-from bridge.facts import Ref
+from bridge.facts import Fate, Ref
 from bridge.kafka.follow import Follower
 from bridge.kafka.lines import line_of
 from bridge.registry.view import View
@@ -35,7 +33,7 @@ class Registry(View):
     def __init__(self, settings: Settings) -> None:
         super().__init__(Vault(settings.secret_keys.get_secret_value()).open)
         self._follower = Follower(settings, topics.REGISTRY.name(settings), self._handle)
-        self._applied = threading.Condition()
+        self._waiting: set[Callable[[], None]] = set()
         self._subscribers: list[Callable[[], None]] = []
 
     def start(self) -> None:
@@ -69,23 +67,33 @@ class Registry(View):
         """Call `callback()` after every batch of records that changed what readers can see."""
         self._subscribers.append(callback)
 
-    def wait_version(self, ref: Ref, version: int, timeout_s: float) -> bool:
-        """Block until the view shows a version of an object, or a higher one; says whether it does."""
-        deadline = time.monotonic() + timeout_s
-        with self._applied:
-            while self.held(ref).version < version:
-                if not self._applied.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
-                    return self.held(ref).version >= version
-        return True
+    async def fate(self, ref: Ref, version: int, timeout_s: float) -> Fate | None:
+        """Wait until this process has read a version of an object, and say what the log makes of it; None: not read in time."""
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
 
-    async def seen(self, ref: Ref, version: int, timeout_s: float) -> bool:
-        """Do `wait_version` without blocking the event loop."""
-        return self.held(ref).version >= version or await asyncio.to_thread(self.wait_version, ref, version, timeout_s)
+        def wake() -> None:
+            loop.call_soon_threadsafe(news.set)
+
+        self._waiting.add(wake)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (found := self._shown(ref, version)) is None:
+                    await news.wait()
+                    news.clear()
+            return found
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.discard(wake)
+
+    def _shown(self, ref: Ref, version: int) -> Fate | None:
+        found = self.facts.fate(ref, version)
+        return None if found == "counts" and self.held(ref).version < version else found
 
     def _handle(self, messages: Sequence[Message]) -> None:
         changed = self.apply([line_of(message) for message in messages])
-        with self._applied:
-            self._applied.notify_all()
+        for wake in tuple(self._waiting):
+            wake()
         if changed:
             for callback in self._subscribers:
                 callback()

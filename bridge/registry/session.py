@@ -74,7 +74,7 @@ async def changing(settings: Settings) -> AsyncIterator[Changes]:
         async def make_whole() -> None:
             await _make_whole(settings, pipe)
 
-        yield Changes(registry, Decisions(settings, topics.REGISTRY, pipe, producer, make_whole))
+        yield Changes(registry, Decisions(settings, topics.REGISTRY, pipe, producer, registry.fate, make_whole))
     finally:
         await producer.close(CONNECT_S)
         await pipe.close()

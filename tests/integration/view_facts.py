@@ -101,6 +101,16 @@ class Log:
         self._flush()
         return [found[number] for number in range(len(events))]
 
+    def event_at(self, event: Event, ms: int) -> None:
+        """Store one event with a record of this time."""
+
+        def report(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                self._faults.append(error.str())
+
+        self._send(EVENTS.name(self._settings), event.data, record_key(event), headers_of(event), ms, report)
+        self._flush()
+
     def executions(self, executions: list[Execution]) -> list[int]:
         """Store execution records in their events' partitions; gives their offsets."""
         offsets: dict[int, int] = {}

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb secrets`: the signing secrets of a tenant's webhook sources. A secret's text is shown once, when it is made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from bridge.cli.keys import Tenant, moment
+from bridge.cli.output import FAILED, out, show_json, show_rows
+from bridge.cli.spans import seconds_of
+from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.credentials import Vault
+from bridge.domain.errors import NotFound
+from bridge.registry.session import changing, reading
+from bridge.registry.signing import IssuedSecret, Resealed, create_secret, reseal_secrets, revoke_secret, rotate_secret
+from bridge.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets.")
+
+Which = Annotated[str, typer.Argument(metavar="SECRET", help="Id of the secret, or its source where one valid secret has it.")]
+Given = Annotated[str, typer.Option("--secret", envvar="EVB_SIGNING_SECRET", help="Keep this one instead of making one.")]
+
+
+@app.command()
+def create(
+    tenant: Tenant,
+    source: Annotated[str, typer.Option(help="Name of the sender: /fx/events/webhook/<source>.")] = "github",
+    event_type: Annotated[str, typer.Option("--type", help="Type of its events that name none themselves.")] = "",
+    given: Given = "",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a signing secret for a webhook source."""
+    settings = operator_settings(data)
+
+    async def run() -> IssuedSecret:
+        async with changing(settings) as changes:
+            return await create_secret(changes, _vault(settings), tenant, source, event_type=event_type, given=given)
+
+    _show(asyncio.run(run()), as_json=as_json)
+
+
+@app.command("list")
+def list_(tenant: Tenant, data: Data = None, as_json: AsJson = False) -> None:
+    """List a tenant's signing secrets: never their texts."""
+    with reading(operator_settings(data)) as registry:
+        if registry.tenant(tenant) is None:
+            raise NotFound(f"There is no tenant {tenant}.")
+        rows = [
+            {
+                "id": secret.id,
+                "source": secret.source,
+                "type": secret.event_type,
+                "hint": secret.hint,
+                "state": secret.state,
+                "expires": moment(secret.expires_ms),
+            }
+            for secret in registry.secrets(tenant)
+        ]
+    columns = ("id", "source", "type", "hint", "state", "expires")
+    show_rows(rows, columns, as_json=as_json, empty=f"No signing secrets yet: `evb secrets create {tenant}`.")
+
+
+@app.command()
+def rotate(
+    tenant: Tenant,
+    which: Which,
+    overlap: Annotated[str, typer.Option(help="How long the old one stays valid: 24h, 0s.")] = "24h",
+    given: Given = "",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new secret for the old one's source; signatures of both are valid during the overlap."""
+    settings = operator_settings(data)
+
+    async def run() -> IssuedSecret:
+        async with changing(settings) as changes:
+            return await rotate_secret(changes, _vault(settings), tenant, which, seconds_of(overlap), given)
+
+    _show(asyncio.run(run()), as_json=as_json)
+
+
+@app.command()
+def revoke(tenant: Tenant, which: Which, data: Data = None) -> None:
+    """Make a secret useless, in every process within 2 s."""
+
+    async def run() -> str:
+        async with changing(operator_settings(data)) as changes:
+            return (await revoke_secret(changes, tenant, which)).id
+
+    out.print(f"✓ secret {asyncio.run(run())} of {tenant} is revoked", markup=False)
+
+
+@app.command()
+def reencrypt(data: Data = None) -> None:
+    """Encrypt every secret under the first of EVB_SECRET_KEYS; afterwards the other keys can go."""
+    settings = operator_settings(data)
+
+    async def run() -> Resealed:
+        async with changing(settings) as changes:
+            return await reseal_secrets(changes, _vault(settings))
+
+    report = asyncio.run(run())
+    out.print(f"✓ {report.done} secrets encrypted anew", markup=False)
+    for lost in report.lost:
+        out.print(f"✗ {lost} cannot be opened with any key: make a new secret and revoke this one", markup=False)
+    if report.lost:
+        raise typer.Exit(FAILED)
+
+
+def _vault(settings: Settings) -> Vault:
+    return Vault(settings.secret_keys.get_secret_value())
+
+
+def _show(issued: IssuedSecret, *, as_json: bool) -> None:
+    secret = issued.secret
+    if as_json:
+        show_json({"id": secret.id, "tenant": secret.tenant, "source": secret.source, "signing_secret": issued.text})
+    else:
+        out.print(f"✓ secret {secret.id} for {secret.source}\n  {issued.text}   (shown once: keep it now)", markup=False)

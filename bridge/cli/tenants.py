@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb tenants`: who may send events, how many, and which processes get them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+import typer
+
+from bridge.cli.output import out, show_json, show_rows
+from bridge.cli.spans import seconds_of
+from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.domain.errors import InvalidRequest, NotFound
+from bridge.domain.limits import DEFAULT_WINDOWS, Window
+from bridge.hosting import find_processes
+from bridge.registry.keys import create_key
+from bridge.registry.objects import Tenant
+from bridge.registry.session import changing, reading
+from bridge.registry.tenants import change_tenant, create_tenant, set_process
+from bridge.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Create, list, change and close tenants.")
+
+Name = Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant.")]
+Windows = Annotated[str, typer.Option(help="Rate windows, all of which hold: 100/1s,5000/60s.")]
+
+
+@app.command()
+def create(name: Name, windows: Windows = "", data: Data = None, as_json: AsJson = False) -> None:
+    """Create a tenant and its first API key, whose text is shown now and never again."""
+    key = asyncio.run(_create(operator_settings(data), name, read_windows(windows)))
+    if as_json:
+        show_json({"tenant": name, "api_key": key})
+    else:
+        out.print(f"✓ tenant {name}\n  API key  {key}   (shown once: keep it now)", markup=False)
+
+
+async def _create(settings: Settings, name: str, windows: tuple[Window, ...]) -> str:
+    async with changing(settings) as changes:
+        await create_tenant(changes, name, windows)
+        return (await create_key(changes, name)).text
+
+
+@app.command("list")
+def list_(data: Data = None, as_json: AsJson = False) -> None:
+    """List the tenants."""
+    with reading(operator_settings(data)) as registry:
+        rows = [_row(tenant) for tenant in registry.tenants()]
+    show_rows(rows, ("tenant", "state", "windows"), as_json=as_json, empty="No tenants yet: `evb tenants create NAME`.")
+
+
+@app.command()
+def show(name: Name, data: Data = None) -> None:
+    """Show a tenant with its credentials (never their texts) and its process settings, as JSON."""
+    with reading(operator_settings(data)) as registry:
+        tenant = registry.tenant(name)
+        if tenant is None:
+            raise NotFound(f"There is no tenant {name}.")
+        hidden = {"digest", "ciphertext"}
+        credentials = [*registry.api_keys(name), *registry.secrets(name)]
+        shown = [{k: v for k, v in msgspec.to_builtins(one).items() if k not in hidden} for one in credentials]
+        processes = [msgspec.to_builtins(one) for one in registry.process_settings(name)]
+    show_json(_row(tenant) | {"credentials": shown, "processes": processes})
+
+
+@app.command()
+def change(name: Name, windows: Windows, data: Data = None) -> None:
+    """Change a tenant's rate windows, in every process within 2 s."""
+
+    async def run() -> None:
+        async with changing(operator_settings(data)) as changes:
+            await change_tenant(changes, name, windows=read_windows(windows))
+
+    asyncio.run(run())
+    out.print(f"✓ tenant {name}: {windows}", markup=False)
+
+
+@app.command()
+def close(name: Name, data: Data = None) -> None:
+    """Close a tenant: its credentials open nothing any more. Its name stays taken."""
+
+    async def run() -> None:
+        async with changing(operator_settings(data)) as changes:
+            await change_tenant(changes, name, closed=True)
+
+    asyncio.run(run())
+    out.print(f"✓ tenant {name} is closed", markup=False)
+
+
+Process = Annotated[str, typer.Argument(help="Name of the process.")]
+
+
+@app.command()
+def enable(
+    name: Name,
+    process: Process,
+    config: Annotated[str, typer.Option(help="Configuration of the process for this tenant, as JSON.")] = "",
+    data: Data = None,
+) -> None:
+    """Let a process have a tenant's events, and configure it for this tenant."""
+    _set(operator_settings(data), name, process, enabled=True, config=_object(config) if config else None)
+
+
+@app.command()
+def disable(name: Name, process: Process, data: Data = None) -> None:
+    """Keep a tenant's events from a process."""
+    _set(operator_settings(data), name, process, enabled=False, config=None)
+
+
+def _set(settings: Settings, name: str, process: str, *, enabled: bool, config: dict[str, Any] | None) -> None:
+    models = {installed.name: installed.process.Config for installed in find_processes().installed}
+
+    async def run() -> None:
+        async with changing(settings) as changes:
+            await set_process(changes, name, process, enabled=enabled, config=config, model=models.get(process))
+
+    asyncio.run(run())
+    out.print(f"✓ {process} is {'enabled' if enabled else 'disabled'} for {name}", markup=False)
+
+
+def read_windows(text: str) -> tuple[Window, ...]:
+    """Read `100/1s,5000/60s`; an empty text means the default windows. Raises: InvalidRequest."""
+    windows = []
+    for part in filter(None, text.split(",")):
+        quota, _, span = part.strip().partition("/")
+        if not quota.isdigit():
+            raise InvalidRequest(f"{part.strip()!r} is not a rate window: write <events>/<time>, e.g. 100/1s or 5000/1m.")
+        windows.append(Window(int(quota), seconds_of(span)))
+    return tuple(windows)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as err:
+        raise InvalidRequest(f"--config is not JSON: {err}.") from err
+    if not isinstance(found, dict):
+        raise InvalidRequest("--config must be a JSON object.")
+    return found
+
+
+def _row(tenant: Tenant) -> dict[str, Any]:
+    windows = ",".join(f"{window.quota}/{window.seconds}s" for window in tenant.windows or DEFAULT_WINDOWS)
+    return {"tenant": tenant.name, "state": tenant.state, "windows": windows}
