@@ -52,7 +52,7 @@ async def _get(target: HttpTarget, event: str, source: str, event_id: str, wait_
 
 def show_event(found: Mapping[str, Any]) -> None:
     """Print an event of `GET /events/{key}`, one line per execution."""
-    out.print(f"{found['key']}  {found['type']}  {found['status']}", markup=False)
+    out.print(f"{found['key']}  {found['attributes']['type']}  {found['status']}", markup=False)
     for execution in found["executions"]:
         out.print(execution_line(execution), markup=False)
     if not found["executions"]:
@@ -61,7 +61,7 @@ def show_event(found: Mapping[str, Any]) -> None:
 
 def execution_line(execution: Mapping[str, Any]) -> str:
     """Describe one execution and where its results lie."""
-    line = f"→ {execution['process']:<12} {execution['status']:<11} attempt {execution['attempt']}"
+    line = f"→ {execution['process']:<12} {execution['status']:<11} attempts {execution['attempts']}"
     if execution.get("reason"):
         line += f"  {execution['reason']}"
     for result in execution.get("results", ()):
