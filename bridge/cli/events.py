@@ -1,69 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`evb events`: look events up over HTTP, with everything that became of them."""
+"""`evb events get`: look one event up over HTTP, by its key or by its producer's source and id."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from bridge.cli.client import Api
-from bridge.cli.output import out, show_json
+from bridge.cli.client import Api, Reply
+from bridge.cli.outcomes import exit_code, show_event
+from bridge.cli.output import show_json
 from bridge.cli.target import AsJson, Data, HttpTarget, Key, Url, http_target
-from bridge.domain.errors import InvalidRequest
+from bridge.domain.errors import Misconfigured
 
-app = typer.Typer(no_args_is_help=True, help="Look events up.")
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
-def _group() -> None:
+def _noun() -> None:
     """Look events up."""
 
 
 @app.command()
 def get(
-    event: Annotated[str, typer.Argument(help="The event key that its receipt named.")] = "",
-    source: Annotated[str, typer.Option(help="The event's source, with --id.")] = "",
-    event_id: Annotated[str, typer.Option("--id", help="The event's own id, with --source.")] = "",
-    wait: Annotated[float, typer.Option(min=0, max=30, help="Seconds to wait for final statuses.")] = 0,
+    key: Annotated[str | None, typer.Argument(help="Event key, as the receipt gave it.")] = None,
+    source: Annotated[str | None, typer.Option(help="The event's source, together with --id.")] = None,
+    event_id: Annotated[str | None, typer.Option("--id", help="The id that its producer gave it.")] = None,
+    wait: Annotated[float, typer.Option(min=0, max=30, help="Wait this many seconds for its end; then 5 if it has none.")] = 0,
     url: Url = None,
-    key: Key = None,
+    api_key: Key = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one event: its attributes, its executions with attempts and results. Exit code 3: unknown."""
-    if bool(event) == bool(source and event_id):
-        raise InvalidRequest("Give the event key, or --source and --id together.")
-    found = asyncio.run(_get(http_target(url, key, data), event, source, event_id, wait))
+    """Show an event, its executions and where its results lie."""
+    if (key is None) == (source is None or event_id is None):
+        raise Misconfigured("Which event? Give its KEY, or --source and --id.")
+    target = http_target(url, api_key, data)
+    path = "/events" if key is None else f"/events/{quote(key, safe='')}"
+    query = {"source": source, "id": event_id} if source and event_id else {}
+    document = asyncio.run(_get(target, path, wait, query)).body
     if as_json:
-        show_json(found)
+        show_json(document)
     else:
-        show_event(found)
+        show_event(document)
+    if wait:
+        raise typer.Exit(exit_code(document))
 
 
-async def _get(target: HttpTarget, event: str, source: str, event_id: str, wait_s: float) -> Mapping[str, Any]:
+async def _get(target: HttpTarget, path: str, wait_s: float, query: dict[str, Any]) -> Reply:
     async with Api(target) as api:
-        if event:
-            return (await api.get(f"/events/{event}", wait_s=wait_s)).body
-        return (await api.get("/events", wait_s=wait_s, source=source, id=event_id)).body
-
-
-def show_event(found: Mapping[str, Any]) -> None:
-    """Print an event of `GET /events/{key}`, one line per execution."""
-    out.print(f"{found['key']}  {found['attributes']['type']}  {found['status']}", markup=False)
-    for execution in found["executions"]:
-        out.print(execution_line(execution), markup=False)
-    if not found["executions"]:
-        out.print("  no process handled it", markup=False)
-
-
-def execution_line(execution: Mapping[str, Any]) -> str:
-    """Describe one execution and where its results lie."""
-    line = f"→ {execution['process']:<12} {execution['status']:<11} attempts {execution['attempts']}"
-    if execution.get("reason"):
-        line += f"  {execution['reason']}"
-    for result in execution.get("results", ()):
-        line += f"\n    → {result['topic']} [p{result['partition']} @ {result['offset']}]  {result['type']}"
-    return line
+        return await api.get(path, wait_s=wait_s, **query)
