@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -139,7 +138,9 @@ def forget_dead() -> None:
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     for file in Path(directory).glob("gauge_live*_*.db") if directory else ():
         pid = int(file.stem.rpartition("_")[2])
-        if not psutil.pid_exists(pid):
+        try:
+            os.kill(pid, 0)  # only asks
+        except ProcessLookupError:
             mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
 
 

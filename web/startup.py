@@ -50,9 +50,8 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     producer = LoopProducer(producing(settings, linger_ms=settings.kafka.linger_ms), loop, _leave)
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)
-    background = tuple(
-        _watched(loop, one) for one in (guard.run(), ViewKeeper(pipe, settings, Expectation(registry)).run(), _watch_lag(loop))
-    )
+    keeper = ViewKeeper(pipe, settings, Expectation(registry))
+    background = tuple(_watched(loop, one) for one in (guard.run(), keeper.run(), _watch_lag(loop)))
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
     return Services(settings, registry, intake, StatusView(pipe, settings), pipe, producer, background)
 
