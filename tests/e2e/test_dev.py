@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb dev` as a person and a script use it: ready file, restarts, kills, Ctrl-C, data that stays, two side by side."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shlex
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import redis
+
+from bridge.domain.errors import Misconfigured
+from bridge.stack.found import locate
+from bridge.stack.ports import free_port
+from bridge.stack.prepare import prepare
+
+EVB = [sys.executable, "-m", "bridge.cli"]
+READY_S = 60
+SECOND_START_S = 15
+"""What a busy machine may take; 8 s is the promise for an idle one."""
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 40) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+        time.sleep(0.05)
+    return found
+
+
+class Dev:
+    """One `evb dev` in a child process."""
+
+    def __init__(self, directory: Path, *options: str, port: int = 0) -> None:
+        self.data, self.ready, self.log = directory / "data", directory / "ready.json", directory / "out.txt"
+        self.ready.unlink(missing_ok=True)
+        began = time.monotonic()
+        command = [*EVB, "dev", "--port", str(port), "--data", str(self.data), "--ready-file", str(self.ready), *options]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        wait_for("the ready file", self._is_ready, READY_S)
+        self.seconds = time.monotonic() - began
+        self.family = psutil.Process(self.process.pid).children(recursive=True)
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, self.said
+        return self.ready.exists()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.ready.read_text())
+        return found
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def call(self, method: str, path: str, content: bytes = b"", **headers: str) -> tuple[int, Any]:
+        target = urlsplit(self.info["url"])
+        connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=10)
+        try:
+            key = {"x-api-key": self.info["tenants"][0]["api_key"]}
+            connection.request(method, path, content or None, key | {n.replace("_", "-"): v for n, v in headers.items()})
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body) if "json" in answer.getheader("content-type", "") else body
+        finally:
+            connection.close()
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+        self.process.wait(40)
+
+    def nothing_is_left(self) -> bool:
+        _, alive = psutil.wait_procs(self.family, timeout=10)
+        return not alive
+
+
+Starter = Callable[..., Dev]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Start stacks that the test's end does not leave behind."""
+    started: list[Dev] = []
+
+    def one(directory: Path = tmp_path, *options: str, port: int = 0) -> Dev:
+        started.append(Dev(directory, *options, port=port))
+        return started[-1]
+
+    yield one
+    for dev in started:
+        with suppress(ProcessLookupError):
+            dev.end(signal.SIGTERM)
+        assert dev.nothing_is_left()
+
+
+def test_the_ready_file_tells_what_runs_and_the_printed_curl_works(start: Starter) -> None:
+    dev = start()
+    info = dev.info
+    assert set(info["pids"]) == {"web", "worker", "kafka", "redis"}
+    for pid in info["pids"].values():
+        assert psutil.pid_exists(pid)
+    with redis.Redis.from_url(info["redis"]) as client:
+        assert client.ping()
+    (tenant,) = info["tenants"]
+    assert tenant["name"] == "demo"
+    for credential in (tenant["api_key"], tenant["signing_secret"], info["url"]):
+        assert credential in dev.said
+    for file in (dev.ready, dev.data / "stack.json", dev.data / "demo.json", dev.data / "secret.key"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads((dev.data / "stack.json").read_text()) == info
+
+    (line,) = [line for line in dev.said.splitlines() if line.strip().startswith("curl ")]
+    answer = json.loads(subprocess.run(shlex.split(line), capture_output=True, check=True, timeout=20).stdout)
+
+    status, result = dev.call("GET", f"/fx/cid/{answer['cid']}")
+    assert status == 200
+    assert result["executions"]
+    wait_for("a final status", lambda: _statuses(dev, answer["cid"]) == {"completed"})
+
+
+def _statuses(dev: Dev, cid: str) -> set[str]:
+    return {execution["status"] for execution in dev.call("GET", f"/fx/cid/{cid}")[1]["executions"]}
+
+
+def test_commands_find_it_by_its_data_directory(start: Starter, tmp_path: Path) -> None:
+    dev = start()
+    for options, environ in ((["--data", str(dev.data)], {}), ([], {"EVB_DATA": str(dev.data)})):
+        done = subprocess.run(
+            [*EVB, "topics", "check", "--json", *options], env=os.environ | environ, capture_output=True, check=False, timeout=30
+        )
+        assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    dev.end()
+    done = subprocess.run(
+        [*EVB, "topics", "list", "--data", str(dev.data)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 2
+    assert "No stack runs in" in done.stderr
+    with pytest.raises(Misconfigured, match="No stack runs in"):
+        locate(tmp_path / "elsewhere")
+
+
+def test_a_part_that_dies_is_started_again_and_the_file_tells(start: Starter) -> None:
+    dev = start()
+    for role in ("worker", "web", "redis", "kafka"):
+        before = dev.info["pids"]
+        os.kill(before[role], signal.SIGKILL)
+        wait_for(f"a new {role}", lambda role=role, before=before: dev.info["pids"][role] != before[role])
+        assert {r: p for r, p in dev.info["pids"].items() if r != role} == {r: p for r, p in before.items() if r != role}
+    wait_for("events are taken", lambda: _post(dev, "again") == 202)
+
+
+def _post(dev: Dev, event_id: str) -> int:
+    event = {"specversion": "1.0", "id": event_id, "source": "/tests", "type": "test.kept", "data": {"a": 1}}
+    with suppress(OSError, http.client.HTTPException):
+        return dev.call("POST", "/events", json.dumps(event).encode(), content_type="application/cloudevents+json")[0]
+    return 0
+
+
+def test_a_killed_dev_leaves_no_child_and_its_data_serves_the_next(start: Starter) -> None:
+    dev = start()
+    assert _post(dev, "kept") == 202
+    tenants = dev.info["tenants"]
+    dev.process.kill()
+    dev.process.wait()
+    assert dev.nothing_is_left()
+
+    second = start()
+    assert second.info["tenants"] == tenants
+    found = wait_for("the event", lambda: _completed(second, "kept"))
+    assert found["executions"]
+
+
+def _completed(dev: Dev, event_id: str) -> Any:
+    status, found = dev.call("GET", f"/events?source=/tests&id={event_id}")
+    done = status == 200 and found["executions"] and all(e["status"] == "completed" for e in found["executions"])
+    return found if done else None
+
+
+def test_ctrl_c_ends_it_cleanly_and_the_second_start_is_quick(start: Starter) -> None:
+    dev = start()
+    began = time.monotonic()
+    dev.end(signal.SIGINT)
+    assert time.monotonic() - began < 15
+    assert dev.process.returncode == 0
+    assert dev.nothing_is_left()
+    assert not dev.ready.exists()
+    assert not (dev.data / "stack.json").exists()
+    assert start().seconds < SECOND_START_S
+
+
+def test_reset_begins_with_nothing(start: Starter, tmp_path: Path) -> None:
+    dev = start()
+    key = dev.info["tenants"][0]["api_key"]
+    assert _post(dev, "gone") == 202
+    dev.end()
+    second = start(tmp_path, "--reset")
+    assert second.info["tenants"][0]["api_key"] != key
+    assert second.call("GET", "/events?source=/tests&id=gone")[0] == 404
+
+
+def test_two_run_side_by_side_and_one_directory_has_one(start: Starter, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, two = start(tmp_path / "a"), start(tmp_path / "b")
+    assert {one.call("GET", "/readyz")[0], two.call("GET", "/readyz")[0]} == {200}
+    assert not set(one.info["pids"].values()) & set(two.info["pids"].values())
+
+    refused = _refused("--data", str(one.data), "--port", "0")
+    assert f"is in use by a running stack (process {one.process.pid})" in refused
+    assert "--port 0" in _refused("--data", str(tmp_path / "c"), "--port", one.info["url"].rpartition(":")[2])
+    assert one.call("GET", "/readyz")[0] == 200
+
+
+def test_reset_empties_no_directory_that_is_not_a_stacks(tmp_path: Path) -> None:
+    prepare_quietly()
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert "nothing was removed" in _refused("--data", str(tmp_path), "--port", str(free_port()), "--reset")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def prepare_quietly() -> None:
+    from rich.console import Console
+
+    prepare(Console(stderr=True))
+
+
+def _refused(*options: str) -> str:
+    done = subprocess.run([*EVB, "dev", *options], capture_output=True, text=True, check=False, timeout=40)
+    assert done.returncode == 2
+    return done.stderr
