@@ -7,6 +7,7 @@ Used by the rebuild. Joins no group and commits nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +20,7 @@ from bridge.settings import Settings
 from bridge.topics import Topic
 
 ASK_S: Final = 10.0
+LOOK_AGAIN_S: Final = 0.1
 SILENCE_S: Final = 20.0  # without a record for this long, the brokers are away
 
 
@@ -96,13 +98,30 @@ class Scan:
         found = asked if since_ms is None else self._consumer.offsets_for_times(asked, timeout=ASK_S)
         starts = []
         for begin in found:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(begin.topic, begin.partition), ASK_S, cached=False)
+            low, high = self._watermarks(TopicPartition(begin.topic, begin.partition))
             first = low if begin.offset == OFFSET_BEGINNING else begin.offset
             if 0 <= first < high:
                 self._ends[begin.topic, begin.partition] = high
                 self.total += high - first
                 starts.append(TopicPartition(begin.topic, begin.partition, first))
         return starts
+
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        """Ask where a partition begins and ends; again where its leadership is just moving, as it is after its creation."""
+        deadline = time.monotonic() + ASK_S
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(partition, ASK_S, cached=False)
+                return low, high
+            except KafkaException as err:
+                if not _passes(err.args[0]) or time.monotonic() > deadline:
+                    raise
+                time.sleep(LOOK_AGAIN_S)
+
+
+def _passes(error: KafkaError) -> bool:
+    """Say whether a fault goes away by itself; librdkafka does not call a moving leader retriable here."""
+    return error.retriable() or error.code() in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 def _config(settings: Settings) -> dict[str, object]:
