@@ -15,9 +15,11 @@ import uuid
 NAMESPACE = uuid.UUID("6f1d3c5e-2b7a-5d94-9c0e-4a8b7e21d3f6").bytes
 """Fixed for ever: changing it would make every known event unknown."""
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: json.dumps would make one per call
+
 
 def _uuid5(parts: list[str | int]) -> str:
-    name = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    name = _encode(parts).encode("utf-8", "surrogatepass")
     digest = bytearray(hashlib.sha1(NAMESPACE + name, usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80

@@ -86,6 +86,8 @@ async def _signer(request: Request, services: Services, source: str | None) -> P
 def _together(principals: list[Principal]) -> Principal:
     """Make one principal of several valid credentials; they must belong to one tenant."""
     first = principals[0]
+    if len(principals) == 1:
+        return first
     if any(other.tenant != first.tenant for other in principals):
         raise NotAuthenticated
     return dataclasses.replace(first, scopes=frozenset().union(*(one.scopes for one in principals)))
