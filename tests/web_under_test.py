@@ -22,6 +22,7 @@ import orjson
 
 from bridge.credentials import Vault
 from bridge.domain.principal import Scope
+from bridge.kafka.admin import ensure_topics
 from bridge.registry.keys import create_key
 from bridge.registry.session import changing
 from bridge.registry.signing import create_secret
@@ -114,7 +115,8 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def web_server(stack: StackOfTests, settings: Settings) -> Iterator[Server]:
-    """Give a ready server; it is stopped cleanly, and killed where the test fails."""
+    """Give a ready server over topics that exist; it is stopped cleanly, and killed where the test fails."""
+    ensure_topics(settings)
     server = Server(stack, settings)
     try:
         server.wait_ready()
