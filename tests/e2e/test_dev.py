@@ -205,6 +205,20 @@ def test_ctrl_c_ends_it_cleanly_and_the_second_start_is_quick(start: Starter) ->
     assert start().seconds < SECOND_START_S
 
 
+def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    prepare_quietly()
+    command = [*EVB, "dev", "--port", "0", "--data", str(tmp_path / "data")]
+    dev = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    family = wait_for("its first children", lambda: _more_than(1, psutil.Process(dev.pid).children(recursive=True)))
+    dev.send_signal(signal.SIGINT)
+    assert dev.wait(20) == 130
+    assert not psutil.wait_procs(family, timeout=10)[1]
+
+
+def _more_than(count: int, found: list[psutil.Process]) -> list[psutil.Process]:
+    return found if len(found) > count else []
+
+
 def test_reset_begins_with_nothing(start: Starter, tmp_path: Path) -> None:
     dev = start()
     key = dev.info["tenants"][0]["api_key"]
