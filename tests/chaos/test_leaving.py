@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A worker leaves when it is asked to, whatever the broker has been through: SIGTERM after two kills of Kafka under load.
+
+Three runs in `make test`, thirty in the long form (`make chaos`). A worker that does not leave within its own deadline dumps
+its stacks and ends with 70, which fails the run and shows where it hung.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from bridge import topics
+from bridge.cloudevents.kafka import headers_of, record_key
+from bridge.domain.event import Event
+from bridge.kafka.admin import ensure_topics
+from bridge.kafka.client import connection, producing
+from bridge.settings import Settings
+from tests.chaos.test_chaos import LONG, PLUGIN
+from tests.conftest import StackOfTests
+
+RUNS = 30 if LONG else 3
+LEAVE_S = 15.0
+RATE = 100
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(60 * RUNS)
+def test_sigterm_ends_a_worker_after_broker_kills(stack: StackOfTests, tmp_path: Path) -> None:
+    taken = []
+    for run in range(RUNS):
+        settings = stack.settings(retention_hours=1)
+        ensure_topics(settings, [topics.results(f"chaos-{name}") for name in ("echo", "nap", "plain", "fail", "skip")])
+        log = tmp_path / f"worker-{run}.log"
+        with _worker(stack, settings, log) as worker, _load(settings):
+            _until(lambda settings=settings: _executions(settings) > RATE, "the worker works")
+            for _ in range(2):
+                before = _executions(settings)
+                stack.kafka.kill()
+                stack.kafka.start()
+                _until(lambda settings=settings, before=before: _executions(settings) > before, "it works again")
+            began = time.monotonic()
+            worker.send_signal(signal.SIGTERM)
+            code = worker.wait(2 * LEAVE_S)
+            taken.append(time.monotonic() - began)
+        assert code == 0, f"run {run}: exit code {code}\n{log.read_text()[-6000:]}"
+        assert taken[-1] < LEAVE_S, f"run {run}: {taken[-1]:.1f} s\n{log.read_text()[-6000:]}"
+    print(f"{RUNS} runs: SIGTERM to the end took {min(taken):.1f} to {max(taken):.1f} s")
+
+
+@contextmanager
+def _worker(stack: StackOfTests, settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "bridge.cli", "worker"],
+            env=os.environ | stack.environ(settings) | {"PYTHONPATH": str(PLUGIN)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield worker
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+@contextmanager
+def _load(settings: Settings) -> Iterator[None]:
+    """Produce events straight into the topic until the block ends; unconfirmed ones do not matter here."""
+    ended = threading.Event()
+
+    def produce() -> None:
+        producer, n = Producer(producing(settings, linger_ms=5, timeout_s=60)), 0
+        while not ended.wait(1 / RATE):
+            n += 1
+            key = str(uuid.uuid4())
+            attributes = {"specversion": "1.0", "id": str(n), "source": "/leaving", "type": "chaos.nap", "tenantid": "demo"}
+            event = Event(attributes | {"eventkey": key, "correlationid": key}, b'{"n": %d}' % n)
+            producer.produce(topics.EVENTS.name(settings), event.data, record_key(event), headers=headers_of(event))
+            producer.poll(0)
+        producer.purge()
+        producer.flush(5)
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _executions(settings: Settings) -> int:
+    """Count the execution records; 0 while a broker that has just started does not lead its partitions yet."""
+    consumer = Consumer(connection(settings) | {"group.id": "leaving", "log_level": 2})
+    try:
+        name = topics.EXECUTIONS.name(settings)
+        partitions = [TopicPartition(name, p) for p in range(settings.partitions)]
+        return sum(consumer.get_watermark_offsets(p, timeout=10)[1] for p in partitions)
+    except KafkaException:
+        return 0
+    finally:
+        consumer.close()
+
+
+def _until(condition: Callable[[], bool], what: str, timeout_s: float = 45) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s until {what}"
+        time.sleep(0.1)
