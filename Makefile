@@ -5,9 +5,9 @@ SHELL := /bin/sh
 BIN := .venv/bin
 STAMP := .venv/.installed
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard examples/*/pyproject.toml))
-# The first Python that is new enough; `make PYTHON=/path/to/python3 …` chooses another.
+# The first Python that is new enough and can make environments; `make PYTHON=/path/to/python3 …` chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
+	if $$p -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 ARGS ?=
 
 .PHONY: help setup run test check format chaos bench clean
@@ -18,7 +18,7 @@ help: ## List the targets
 setup: $(STAMP) ## Make .venv and install the pinned dependencies (again only where they changed)
 
 $(STAMP): requirements.lock pyproject.toml $(EXAMPLES:=/pyproject.toml)
-	@test -n "$(PYTHON)" || { echo "Event Bridge needs Python 3.11 or newer as python3 on the PATH: install it, or run make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Event Bridge needs Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv). Install it, or run make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Event Bridge needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
