@@ -9,7 +9,9 @@ Labels are bounded (dialect, status code, process, outcome, reason), never a ten
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -131,6 +133,23 @@ CATALOGUE = (
     LEFT_BEHIND,
     REMEMBERED,
 )
+
+
+class Described(NamedTuple):
+    """A metric as its page shows it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    said: str
+
+
+def described() -> Iterator[Described]:
+    """Give every metric of the catalogue under the name that Prometheus shows."""
+    for metric in CATALOGUE:
+        (family,) = metric.describe()
+        suffix = "_total" if family.type == "counter" else ""
+        yield Described(family.name + suffix, family.type, metric._labelnames, family.documentation)
 
 
 def forget_dead() -> None:

@@ -22,8 +22,10 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from bridge.cli.main import app
+from bridge.metrics import described
 from bridge.settings import AMBIENT, Settings, variables
 from bridge.topics import CATALOGUE, Topic, results
+from web.http.problem_types import by_status
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -79,12 +81,28 @@ def decisions() -> str:
     return _table(("decision", "status"), rows)
 
 
+def errors() -> str:
+    """Give every problem that an answer may name, by status; each has an anchor of its code."""
+    rows = [
+        (f'<a id="{error.code}"></a>`{error.code}`', str(error.status), error.title, meaning) for error, meaning in by_status()
+    ]
+    return _table(("code", "status", "title", "meaning"), rows)
+
+
+def metrics() -> str:
+    """Give every metric with its labels."""
+    rows = [(f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels) or "–", m.said) for m in described()]
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
 GENERATORS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "ambient": ambient,
     "topics": topics,
     "cli": cli,
     "decisions": decisions,
+    "errors": errors,
+    "metrics": metrics,
 }
 
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import flask
 from flask import Blueprint, Response
 
 from bridge import metrics
-from bridge.domain.errors import BridgeError, NotFound
+from bridge.domain.errors import NotFound
 from web.health import Health
+from web.http.problem_types import by_status
 from web.services import Services
 
 TEXT = "text/plain; charset=utf-8"
@@ -42,21 +42,9 @@ def blueprint(services: Services, loop: asyncio.AbstractEventLoop) -> Blueprint:
 
     @pages.get("/problems/<code>")
     def problem(code: str) -> Response:
-        for error in every_error():
+        for error, meaning in by_status():
             if error.code == code:
-                return Response(f"{error.title} ({error.status})\n\n{explanation(error)}\n", content_type=TEXT)
+                return Response(f"{error.title} ({error.status})\n\n{meaning}\n", content_type=TEXT)
         raise NotFound("There is no problem of this name.")
 
     return pages
-
-
-def every_error(root: type[BridgeError] = BridgeError) -> Iterator[type[BridgeError]]:
-    """Give every error that an answer may speak of, each after its parent."""
-    yield root
-    for child in root.__subclasses__():
-        yield from every_error(child)
-
-
-def explanation(error: type[BridgeError]) -> str:
-    """Give an error's docstring as one paragraph."""
-    return " ".join((error.__doc__ or "").split())

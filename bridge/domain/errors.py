@@ -66,7 +66,7 @@ class InvalidEvent(Refused):
 class InvalidRequest(Refused):
     """A value of a management request or command is wrong; the detail names it and says what is wanted."""
 
-    code, title, status = "invalid-request", "The request is not valid", 400
+    code, title, status = "invalid-value", "A value is not valid", 400
 
 
 class NotAuthenticated(Refused):
