@@ -22,6 +22,7 @@ import uvloop
 
 from bridge import logs, topics
 from bridge.domain.errors import Misconfigured
+from bridge.garbage import collect_seldom
 from bridge.hosting import Plugins, find_processes
 from bridge.kafka.admin import check_topics, ensure_topics
 from bridge.settings import Settings
@@ -81,6 +82,7 @@ class Worker:
         if start.done():
             if start.exception() is not None:
                 doubt("the worker could not start", error=repr(start.exception()))
+            collect_seldom()
             LOG.info("The worker is ready", slot=self._settings.worker_slot, processes=sorted(self._plugins.patterns))
             crash = loop.create_task(parts.app.wait_until_stopped())
             await asyncio.wait({crash, stop}, return_when=asyncio.FIRST_COMPLETED)

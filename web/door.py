@@ -20,6 +20,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # exporte
 from bridge import logs, metrics
 from bridge.domain.errors import BridgeError, Unavailable
 from bridge.domain.limits import ANSWER_S
+from bridge.garbage import collect_seldom
 from bridge.logs import get
 from bridge.settings import Settings, load
 from web import lifeline, wsgi
@@ -145,6 +146,7 @@ class Door:
             services = await open_services(self._settings, self._loop)
             self._flask = create_app(services, self._loop)
             self._services = services
+            collect_seldom()
         except Exception as err:
             LOG.critical("the web server cannot start", exc_info=err)
             os._exit(1)
