@@ -6,6 +6,7 @@ Creates the topics of the catalogue and compares those that exist with it. Calle
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class TopicState:
 
 def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
     """
-    Create what is missing of the catalogue and of `extra`, and give the names that were created.
+    Create what is missing of the catalogue and of `extra`, and give the names that were created, once they can be used.
 
     Again:   what exists is left as it is; two processes may do this at once.
     Raises:  BrokerUnavailable, Misconfigured where the brokers refuse to create one.
@@ -69,7 +70,21 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
                 faults.append(f"{name} could not be created: {err.args[0].str()}.")
     if faults:
         raise Misconfigured(*faults, "Create them by hand, or give the user of EVB_KAFKA__SASL_USERNAME the right to.")
+    await_topics(admin, topics)
     return created
+
+
+def await_topics(admin: AdminClient, names: Iterable[str]) -> None:
+    """
+    Return once every partition of these topics has a leader: a broker hears of a topic later than who created it.
+
+    Raises: BrokerUnavailable where that takes longer than 15 s.
+    """
+    wanted, deadline = set(names), time.monotonic() + TIMEOUT_S
+    while missing := wanted - _known(admin).usable:
+        if time.monotonic() > deadline:
+            raise BrokerUnavailable(f"Kafka created {', '.join(sorted(missing))}, and has no leader for it.")
+        time.sleep(0.02)
 
 
 def list_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[TopicState]:
@@ -117,6 +132,7 @@ def client(settings: Settings) -> AdminClient:
 class _Cluster:
     brokers: int
     topics: dict[str, TopicState]
+    usable: frozenset[str]
 
 
 def _known(admin: AdminClient) -> _Cluster:
@@ -129,7 +145,8 @@ def _known(admin: AdminClient) -> _Cluster:
         for name, t in found.topics.items()
         if t.error is None
     }
-    return _Cluster(len(found.brokers), topics)
+    usable = frozenset(name for name in topics if all(p.leader >= 0 for p in found.topics[name].partitions.values()))
+    return _Cluster(len(found.brokers), topics, usable)
 
 
 def _new(topic: Topic, settings: Settings, brokers: int) -> NewTopic:

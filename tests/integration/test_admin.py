@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import NewTopic
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.admin import check_topics, client, ensure_topics, list_topics, result_topics
+from bridge.kafka.admin import await_topics, check_topics, client, ensure_topics, list_topics, result_topics
 from bridge.settings import Kafka
 from bridge.topics import CATALOGUE, EVENTS, EXECUTIONS, Topic, results
 from tests.conftest import StackOfTests
@@ -42,6 +42,7 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
     admin = client(settings)
     for made in admin.create_topics([wrong_cleanup, few_partitions]).values():
         made.result(timeout=20)
+    await_topics(admin, [EXECUTIONS.name(settings), EVENTS.name(settings)])
 
     found = {(w.topic.rpartition(".")[2], w.setting): w for w in check_topics(settings)}
 
