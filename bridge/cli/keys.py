@@ -28,6 +28,7 @@ def create(
     name: Annotated[str, typer.Option(help="What it is for.")] = "default",
     scopes: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(DEFAULT_SCOPES),
     expires: Annotated[str, typer.Option(help="Lifetime such as 90d; empty: it does not expire.")] = "",
+    event_type: Annotated[str, typer.Option(help="Type of its events that name none themselves.")] = "",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +37,7 @@ def create(
     async def run() -> IssuedKey:
         async with changing(operator_settings(data)) as changes:
             wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-            return await create_key(changes, tenant, name, wanted, seconds_of(expires) if expires else 0)
+            return await create_key(changes, tenant, name, wanted, seconds_of(expires) if expires else 0, event_type)
 
     _show(asyncio.run(run()), as_json=as_json)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote
 
@@ -10,8 +12,9 @@ from uuid_utils import uuid7
 
 from bridge.cloudevents import syntax
 from bridge.domain.errors import Fault, InvalidEvent, UnsupportedMedia
+from bridge.domain.limits import LOOP_BYTES
 from bridge.domain.principal import Scope
-from bridge.domain.receipt import Accepted, Draft
+from bridge.domain.receipt import Draft
 from web.dialects.fx import translate, wire
 from web.http.auth import Caller, by_key, by_key_or_signature
 from web.http.limits import quota_headers
@@ -24,27 +27,17 @@ JSON_ANSWER = (("content-type", "application/json"),)
 
 async def submit(request: Request, services: Services) -> Answer:
     """Answer `POST /fx/events`."""
-    caller = await by_key_or_signature(request, services, Scope.EVENTS_WRITE)
-    _demand_json(request)
-    return await _accept(translate.submitted(wire.read_event(request.body), _origin(caller)), caller, services)
+    return await _take(request, services, _submitted)
 
 
 async def submit_generic(request: Request, services: Services) -> Answer:
     """Answer `POST /fx/events/generic`."""
-    caller = await by_key_or_signature(request, services, Scope.EVENTS_WRITE)
-    _demand_json(request)
-    wire.check_json(request.body)
-    return await _accept(translate.generic(request.body, _origin(caller)), caller, services)
+    return await _take(request, services, _generic)
 
 
 async def receive_webhook(request: Request, services: Services) -> Answer:
     """Answer `POST /fx/events/webhook` and `/fx/events/webhook/{source}`."""
-    source = request.path_params.get("source")
-    caller = await by_key_or_signature(request, services, Scope.EVENTS_WRITE, source=source)
-    body = webhook_json(request)
-    wire.check_json(body)
-    event, delivery = (request.headers.get(name) for name in ("x-github-event", "x-github-delivery"))
-    return await _accept(translate.webhook(body, event, delivery, _origin(caller)), caller, services)
+    return await _take(request, services, _webhook)
 
 
 async def show_correlation(request: Request, services: Services) -> Answer:
@@ -106,12 +99,35 @@ def _origin(caller: Caller) -> translate.Origin:
     )
 
 
-async def _accept(draft: Draft, caller: Caller, services: Services) -> Answer:
-    accepted: Accepted = await services.intake.accept([draft], caller.principal)
+async def _take(request: Request, services: Services, read: Callable[[Request, translate.Origin], Draft]) -> Answer:
+    """Authenticate, read and accept one event. A large body is read in a thread: checking it would hold the loop up."""
+    caller = await by_key_or_signature(request, services, Scope.EVENTS_WRITE, source=request.path_params.get("source"))
+    origin = _origin(caller)
+    large = len(request.body) > LOOP_BYTES
+    draft = await asyncio.to_thread(read, request, origin) if large else read(request, origin)
+    accepted = await services.intake.accept([draft], caller.principal)
     receipt = accepted.receipts[0]
-    cid = receipt.correlation_id
-    headers = (*JSON_ANSWER, ("location", f"/fx/cid/{quote(cid, safe='')}"), *quota_headers(accepted.quotas))
-    return Answer(202, wire.write_created(cid, receipt.type), headers)
+    location = f"/fx/cid/{quote(receipt.correlation_id, safe='')}"
+    headers = (*JSON_ANSWER, ("location", location), *quota_headers(accepted.quotas))
+    return Answer(202, wire.write_created(receipt.correlation_id, receipt.type), headers)
+
+
+def _submitted(request: Request, origin: translate.Origin) -> Draft:
+    _demand_json(request)
+    return translate.submitted(wire.read_event(request.body), origin)
+
+
+def _generic(request: Request, origin: translate.Origin) -> Draft:
+    _demand_json(request)
+    wire.check_json(request.body)
+    return translate.generic(request.body, origin)
+
+
+def _webhook(request: Request, origin: translate.Origin) -> Draft:
+    body = webhook_json(request)
+    wire.check_json(body)
+    event, delivery = (request.headers.get(name) for name in ("x-github-event", "x-github-delivery"))
+    return translate.webhook(body, event, delivery, origin)
 
 
 ROUTES = (
