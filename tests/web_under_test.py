@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import hmac
 import http.client
 import os
@@ -146,7 +145,3 @@ def make_tenants(settings: Settings, *names: str) -> list[Tenant]:
 
     return asyncio.run(make())
 
-
-def digest(body: bytes) -> str:
-    """Give a short name of some bytes."""
-    return hashlib.sha256(body).hexdigest()[:12]
