@@ -18,6 +18,7 @@ PAGES = [
     "docs/tutorial/from-a-webhook-to-a-result.md",
     "docs/reference/topics.md",
     "docs/how-to/write-a-plugin.md",
+    "docs/how-to/rotate-a-secret.md",
 ]
 """The pages with steps, in the order in which a newcomer reads them."""
 
