@@ -21,7 +21,7 @@ import orjson
 from uuid_utils import uuid7
 
 from bridge.cli.client import CONNECTIONS, Api
-from bridge.domain.errors import BridgeError, Misconfigured
+from bridge.domain.errors import BridgeError, Misconfigured, Unavailable
 
 LONGEST_WAIT_S = 30.0
 """What the server waits at most in one look-up."""
@@ -96,8 +96,10 @@ async def send(api: Api, post: Post, *, wait_s: float) -> Sent:
     sent, began = Sent(), time.perf_counter()
     try:
         reply = await api.post(post.path, post.body, post.headers, with_key=post.with_key)
+        sent.key = reply.body.get("key") or reply.body.get("cid") or ""
+        if not sent.key:
+            raise Unavailable(f"{reply.status} without a receipt from {post.path}: is this an Event Bridge?")
         sent.status, sent.ms = reply.status, (time.perf_counter() - began) * 1000
-        sent.key = reply.body.get("key") or reply.body["cid"]
         if wait_s:
             sent.outcome = await _followed(api, sent.key, wait_s)
     except (BridgeError, TimeoutError) as err:

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,32 @@ def test_without_a_server_or_a_key_the_option_is_named(tmp_path: Path) -> None:
     assert (missing.returncode, "No stack runs in" in missing.stderr) == (2, True)
     keyless = evb("trigger", "a.b", EVB_URL="http://127.0.0.1:1")
     assert (keyless.returncode, "--key" in keyless.stderr) == (2, True)
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Some other web server."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<h1>It works!</h1>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_another_web_server_is_recognised_as_such() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        done = evb("trigger", "a.b", "--key", "k", "--url", f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert (done.returncode, "is this an Event Bridge?" in done.stderr) == (1, True), done.stderr
 
 
 # --- events get ---
