@@ -144,4 +144,3 @@ def make_tenants(settings: Settings, *names: str) -> list[Tenant]:
         return made
 
     return asyncio.run(make())
-
