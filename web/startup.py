@@ -32,8 +32,7 @@ from web.services import Services
 
 LOG = get("web")
 LAG_S = 1.0
-PATIENCE_S = 10.0
-"""How often it is said that the registry is still waited for."""
+LOOK_S = 0.5
 
 
 async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> Services:
@@ -45,8 +44,8 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     """
     registry = Registry(settings)
     registry.start()
-    while not await asyncio.to_thread(registry.wait_current, PATIENCE_S):
-        LOG.warning("waiting for the registry", reason=registry.fault)
+    while not await asyncio.to_thread(registry.wait_current, LOOK_S):
+        pass  # the registry itself says what it waits for; short looks let the process end meanwhile
     producer = LoopProducer(producing(settings, linger_ms=settings.kafka.linger_ms), loop, _leave)
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)

@@ -125,6 +125,17 @@ def test_it_starts_before_kafka_and_says_so(stack: StackOfTests) -> None:
             server.process.wait()
 
 
+def test_it_can_be_stopped_while_it_waits_for_kafka(stack: StackOfTests) -> None:
+    settings = stack.settings(port=free_port())
+    ensure_topics(settings)
+    stack.kafka.freeze()
+    server = Server(stack, settings)
+    until(lambda: not refused(server), 20)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 5
+
+
 def test_readiness_follows_kafka_and_tells_of_redis(stack: StackOfTests) -> None:
     settings = stack.settings(port=free_port())
     (tenant,) = make_tenants(settings, "demo")

@@ -27,7 +27,9 @@ async def exchange(route: Route, request: Request, services: Services) -> Answer
     try:
         return await route.handler(request, services)
     except BridgeError as err:
-        return refuse(err, request.request_id)
+        answer = refuse(err, request.request_id)
+        err.__traceback__ = None  # its frames hold the future that holds it: megabytes until the collector comes by
+        return answer
     except Exception as err:  # noqa: BLE001  the edge: a fault of ours costs this request only, and its cause goes to the log
         return crash(err, request.request_id)
 
