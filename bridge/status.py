@@ -57,18 +57,19 @@ class StatusView:
     """
     The look-ups. All raise ViewUnavailable while Redis is away or the view is being rebuilt.
 
-    What the router has passed is read before the executions: so an expected execution is hidden only when its record would
-    have been seen.
+    What the router has passed is read before the names of the executions and their values: so an event counts as settled,
+    and an expected execution is hidden, only when every record of it would have been seen.
     """
 
     def __init__(self, pipe: Pipe, settings: Settings) -> None:
         self._pipe, self._keys = pipe, Keys(settings.topic_prefix)
+        self._passed: Command = ("HGETALL", self._keys.passed)
         self._topic = EVENTS.name(settings)
 
     async def event(self, tenant: str, key: str) -> EventView:
         """Look an event up by its key. Raises: NotFound."""
         keys, own = self._keys, self._keys.correlation(tenant, key)
-        clock, entry, first = await self._read([("TIME",), self._entry(tenant, key), page(own)])
+        clock, entry, gone, first = await self._read([("TIME",), self._entry(tenant, key), self._passed, page(own)])
         found = self._found(entry, clock)
         if found is None:
             raise NotFound("No such event.")
@@ -76,8 +77,8 @@ class StatusView:
         if tied != own:
             (first,) = await self._read([page(tied)])
         names = _named(b"x:", await members(self._pipe, keys, tied, first))
-        passed, states = await self._states(tenant, names)
-        shown = _shown(states, {key: found}, passed)
+        passed = _pairs(gone)
+        shown = _shown(await self._states(tenant, names), {key: found}, passed)
         return EventView(
             found.summary, found.position, not found.waits(passed), in_order([e for e in shown if e.event_key == key])
         )
@@ -98,7 +99,7 @@ class StatusView:
         if pointer is None:
             return _execution(value)
         clock, entry, passed, value = await self._read(
-            [("TIME",), self._entry(tenant, pointer.event_key), ("HGETALL", self._keys.passed), ("GET", where)]
+            [("TIME",), self._entry(tenant, pointer.event_key), self._passed, ("GET", where)]
         )
         found = self._found(entry, clock)
         shown = _shown([(execution_id, value)], {pointer.event_key: found} if found else {}, _pairs(passed))
@@ -109,7 +110,7 @@ class StatusView:
     async def correlation(self, tenant: str, correlation_id: str) -> Tree:
         """Look up everything that one correlation id ties together. Raises: NotFound where nothing does."""
         where = self._keys.correlation(tenant, correlation_id)
-        clock, first = await self._read([("TIME",), page(where)])
+        clock, gone, first = await self._read([("TIME",), self._passed, page(where)])
         tied = await members(self._pipe, self._keys, where, first)
         events = _named(b"e:", tied)
         found: dict[str, _Found] = {}
@@ -117,8 +118,7 @@ class StatusView:
             for key, entry in zip(some, await self._read([self._entry(tenant, key) for key in some]), strict=True):
                 if (event := self._found(entry, clock)) is not None:
                     found[key] = event
-        passed, states = await self._states(tenant, _named(b"x:", tied))
-        shown = _shown(states, found, passed)
+        shown = _shown(await self._states(tenant, _named(b"x:", tied)), found, _pairs(gone))
         if not found and not shown:
             raise NotFound("No such correlation id.")
         summaries_ = sorted((f.summary for f in found.values()), key=lambda s: (s.accepted_ms, s.hops, s.key))
@@ -149,15 +149,13 @@ class StatusView:
     async def _read(self, commands: list[Command]) -> list[Any]:
         return await read(self._pipe, self._keys, commands)
 
-    async def _states(self, tenant: str, names: list[str]) -> tuple[dict[bytes, bytes], list[tuple[str, bytes | None]]]:
-        """Read what the router has passed, and after it the executions' values."""
-        wanted = [self._keys.execution(tenant, name) for name in names]
-        chunks = [("MGET", *some) for some in _chunks(wanted)]
-        passed, *replies = await self._read([("HGETALL", self._keys.passed), *chunks[:1]])
-        for chunk in chunks[1:]:
-            replies += await self._read([chunk])
-        values = [value for reply in replies for value in reply]
-        return _pairs(passed), list(zip(names, values, strict=True))
+    async def _states(self, tenant: str, names: list[str]) -> list[tuple[str, bytes | None]]:
+        """Read the executions' values."""
+        values: list[bytes | None] = []
+        for some in _chunks([self._keys.execution(tenant, name) for name in names]):
+            (found,) = await self._read([("MGET", *some)])
+            values += found
+        return list(zip(names, values, strict=True))
 
     def _entry(self, tenant: str, key: str) -> Command:
         return ("HMGET", self._keys.event(tenant, key), "d", "p", "r")
