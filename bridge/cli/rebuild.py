@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command("rebuild")
 def rebuild_(data: Data = None, as_json: AsJson = False) -> None:
-    """Rebuild the live view in Redis from Kafka. Look-ups answer 503 only where the view was lost before."""
+    """Rebuild the live view in Redis from Kafka. Look-ups answer 503 until it is done; everything else goes on."""
     report = _with_progress(operator_settings(data))
     if report is None:
         raise ViewUnavailable("Another process is rebuilding the view right now; it will be whole when that is done.")

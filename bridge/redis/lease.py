@@ -73,7 +73,7 @@ class Lease:
 
     async def release(self) -> None:
         """Give the right back without opening anything, if it is still ours."""
-        await self._pipe.script(script("keep_lock"), (self._keys.rebuild,), (self._token, 1))
+        await self._pipe.script(script("keep_lock"), (self._keys.rebuild,), (self._token, 0))
 
     async def clear_foreign(self) -> int:
         """
