@@ -16,6 +16,7 @@ import orjson
 from confluent_kafka import Consumer, TopicPartition
 
 HERE = Path(__file__).parent
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ def count_records(bootstrap: str, topic: str) -> int:
         consumer.close()
 
 
+def settled_count(bootstrap: str, topic: str) -> int:
+    """Count the records once no more arrive: requests that wrk cut off at its end are still being stored."""
+    count, before = count_records(bootstrap, topic), -1
+    while count != before:
+        time.sleep(LOOK_S)
+        count, before = count_records(bootstrap, topic), count
+    return count
+
+
 def run(url: str, connections: int, seconds: int, *, key: str, bootstrap: str, topic: str, event_type: str) -> Figures:
     """
     Load `url` with wrk over `connections` connections and compare its 2xx with the records that arrived.
@@ -56,7 +66,7 @@ def run(url: str, connections: int, seconds: int, *, key: str, bootstrap: str, t
     """
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is missing: run bench/install-wrk.sh (Debian, Ubuntu) or your system's package manager")
-    before = count_records(bootstrap, topic)
+    before = settled_count(bootstrap, topic)
     environment = os.environ | {
         "BENCH_BODY": body(),
         "BENCH_SALT": uuid.uuid4().hex[:8],
@@ -66,8 +76,7 @@ def run(url: str, connections: int, seconds: int, *, key: str, bootstrap: str, t
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "6s", "-s", str(HERE / "post.lua"), url]
     text = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     told = json.loads(next(line for line in text.splitlines() if line.startswith("BENCH "))[6:])
-    time.sleep(0.5)  # requests that wrk cut off at its end are still being stored; more records than 2xx is allowed
     accepted = told["requests"] - told["not_2xx"]
-    missing = max(0, accepted - (count_records(bootstrap, topic) - before))
+    missing = max(0, accepted - (settled_count(bootstrap, topic) - before))
     seconds_taken = told["micros"] / 1e6
     return Figures(accepted / seconds_taken, told["p50"] / 1e3, told["p99"] / 1e3, told["not_2xx"], told["broken"], missing)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,8 +108,3 @@ def memory_mb(pid: int) -> float:
     """Give the resident memory of a process and its children in MB (10⁶ bytes)."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     return sum(p.memory_info().rss for p in processes) / 1e6
-
-
-def settle(seconds: float = 1.0) -> None:
-    """Let what was measured before come to rest."""
-    time.sleep(seconds)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every internal of Faust that the worker overrides still exists, with the same parameters (docs/explanation/faust.md)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import faust
+import faust.streams
+import pytest
+
+from processors.app import WorkerApp
+from processors.batches import BatchConsumer, BatchScheduler, BatchSchema, BatchThread
+from processors.recovery import TimedRecovery, TimedTables
+from processors.tables import ExecutionsTable, RecordTable, UsageTable
+
+OVERRIDDEN: dict[type[Any], set[str]] = {
+    BatchSchema: {"loads_key", "loads_value"},
+    BatchScheduler: {"iterate"},
+    BatchThread: {"_create_worker_consumer", "on_start", "_commit"},
+    BatchConsumer: {
+        "_new_consumer_thread",
+        "_filter_committable_offsets",
+        "force_commit",
+        "_commit_offsets",
+        "wait_empty",
+        "on_partitions_revoked",
+        "on_partitions_assigned",
+    },
+    WorkerApp: {"_create_directories"},
+    TimedRecovery: {"_build_offsets", "_seek_offsets", "on_recovery_completed"},
+    TimedTables: {"recovery"},
+    RecordTable: {"on_key_set", "on_key_del", "apply_changelog_batch"},
+    ExecutionsTable: set(),
+    UsageTable: {"on_rebalance"},
+}
+
+
+def _of_faust(cls: type[Any], name: str) -> Any:
+    """Find what a class of Faust's, not of ours, has under a name."""
+    for base in cls.__mro__[1:]:
+        if name in base.__dict__ and not base.__module__.startswith("processors"):
+            return base.__dict__[name]
+    return None
+
+
+@pytest.mark.parametrize("cls", OVERRIDDEN, ids=lambda cls: cls.__name__)
+def test_what_we_override_is_what_we_mean_to(cls: type[Any]) -> None:
+    ours = {name for name, value in cls.__dict__.items() if callable(value) or hasattr(value, "__get__")}
+    named = {name for name in ours if not name.startswith("__") and callable(_of_faust(cls, name))}
+    named |= {name for name in ours & {"recovery"} if _of_faust(cls, name) is not None}
+    assert {n for n in named if inspect.isfunction(cls.__dict__[n]) or n == "recovery"} == OVERRIDDEN[cls]
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"), [(c, n) for c, names in OVERRIDDEN.items() for n in sorted(names - {"recovery"})], ids=str
+)
+def test_the_parameters_are_still_the_same(cls: type[Any], name: str) -> None:
+    theirs, ours = (inspect.signature(f).parameters for f in (_of_faust(cls, name), cls.__dict__[name]))
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in ours.values())
+    positional = [p.name for p in theirs.values() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    assert [n.lstrip("_") for n in ours][: len(positional)] == [n.lstrip("_") for n in positional]
+    assert takes_any or len(ours) == len(theirs)
+    assert inspect.iscoroutinefunction(cls.__dict__[name]) == inspect.iscoroutinefunction(_of_faust(cls, name))
+
+
+def test_streams_are_the_compiled_ones() -> None:
+    """The pure Python iterator acknowledges stale records; the compiled one does not."""
+    assert faust.streams._CStreamIterator is not None
