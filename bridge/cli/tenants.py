@@ -13,7 +13,7 @@ import typer
 from bridge.cli.output import out, show_json, show_rows
 from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
-from bridge.domain.errors import InvalidRequest, NotFound
+from bridge.domain.errors import InvalidValue, NotFound
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
 from bridge.hosting import find_processes
 from bridge.registry.keys import create_key
@@ -122,12 +122,12 @@ def _set(settings: Settings, name: str, process: str, *, enabled: bool, config: 
 
 
 def read_windows(text: str) -> tuple[Window, ...]:
-    """Read `100/1s,5000/60s`; an empty text means the default windows. Raises: InvalidRequest."""
+    """Read `100/1s,5000/60s`; an empty text means the default windows. Raises: InvalidValue."""
     windows = []
     for part in filter(None, text.split(",")):
         quota, _, span = part.strip().partition("/")
         if not quota.isdigit():
-            raise InvalidRequest(f"{part.strip()!r} is not a rate window: write <events>/<time>, e.g. 100/1s or 5000/1m.")
+            raise InvalidValue(f"{part.strip()!r} is not a rate window: write <events>/<time>, e.g. 100/1s or 5000/1m.")
         windows.append(Window(int(quota), seconds_of(span)))
     return tuple(windows)
 
@@ -136,9 +136,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as err:
-        raise InvalidRequest(f"--config is not JSON: {err}.") from err
+        raise InvalidValue(f"--config is not JSON: {err}.") from err
     if not isinstance(found, dict):
-        raise InvalidRequest("--config must be a JSON object.")
+        raise InvalidValue("--config must be a JSON object.")
     return found
 
 

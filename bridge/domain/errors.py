@@ -5,7 +5,7 @@ Every error that crosses a boundary, in one tree.
 BridgeError
 ├── Refused                    the caller's fault: a repetition fails in the same way
 │   ├── InvalidEvent           400  unreadable or invalid; carries every fault at once
-│   ├── InvalidRequest         400  a value of a management request or command is wrong
+│   ├── InvalidValue           400  a value of a management request or command is wrong
 │   ├── NotAuthenticated       401  no valid credential (one body for every cause)
 │   ├── NotAllowed             403  the credential lacks a scope
 │   ├── NotFound               404  unknown, or another tenant's
@@ -63,7 +63,7 @@ class InvalidEvent(Refused):
         self.faults = faults
 
 
-class InvalidRequest(Refused):
+class InvalidValue(Refused):
     """A value of a management request or command is wrong; the detail names it and says what is wanted."""
 
     code, title, status = "invalid-value", "A value is not valid", 400

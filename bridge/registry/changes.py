@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from bridge.decisions import SUPERSEDED_MS, Change, Decisions
-from bridge.domain.errors import InvalidRequest, NotFound
+from bridge.domain.errors import InvalidValue, NotFound
 from bridge.facts import Ref
 from bridge.registry.objects import Object, decode, encode, ref_of
 from bridge.registry.registry import Registry
@@ -35,7 +35,7 @@ class Changes:
         Replace an object whose version is `expected` (0: make it), and give its new version.
 
         Order:  when this returns, this process' registry shows the change; all others show it within 2 s.
-        Raises: InvalidRequest, and all that `Decisions.decide` raises.
+        Raises: InvalidValue, and all that `Decisions.decide` raises.
         """
         ref = ref_of(value)
         body = _checked(ref, value)
@@ -62,7 +62,7 @@ def _checked(ref: Ref, value: Object) -> bytes:
         body = encode(value)
         decode(ref, body)
     except (msgspec.ValidationError, TypeError) as err:
-        raise InvalidRequest(f"{ref}: {err}.") from err
+        raise InvalidValue(f"{ref}: {err}.") from err
     if len(body) > VALUE_BYTES:
-        raise InvalidRequest(f"{ref} would take {len(body)} bytes; the limit is {VALUE_BYTES}.")
+        raise InvalidValue(f"{ref} would take {len(body)} bytes; the limit is {VALUE_BYTES}.")
     return body

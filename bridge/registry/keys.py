@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from bridge import credentials
-from bridge.domain.errors import Conflict, InvalidRequest, NotFound
+from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.principal import Scope
 from bridge.facts import Ref
 from bridge.registry.changes import Changes, now_ms
@@ -44,7 +44,7 @@ async def create_key(
     Make an API key of 256 random bits; `lifetime_s` 0: it does not expire.
 
     Shape:  `event_type` is that of the key's events that name none themselves.
-    Raises: NotFound for an unknown tenant, Conflict for a closed one, InvalidRequest, and what decisions raise.
+    Raises: NotFound for an unknown tenant, Conflict for a closed one, InvalidValue, and what decisions raise.
     """
     owner, _ = find_tenant(changes, tenant)
     if owner.state == "closed":
@@ -52,7 +52,7 @@ async def create_key(
     wanted = list(dict.fromkeys(scopes))
     unknown = [scope for scope in wanted if scope not in set(Scope)]
     if unknown or not wanted:
-        raise InvalidRequest(f"No scope {', '.join(unknown) or 'is given'}; there are: {', '.join(Scope)}.")
+        raise InvalidValue(f"No scope {', '.join(unknown) or 'is given'}; there are: {', '.join(Scope)}.")
     new, now = credentials.new_api_key(), now_ms()
     credential = Credential(
         id=secrets.token_hex(6),

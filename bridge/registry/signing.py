@@ -10,7 +10,7 @@ import msgspec
 
 from bridge import credentials
 from bridge.credentials import Unopenable, Vault
-from bridge.domain.errors import Conflict, InvalidRequest, NotFound
+from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.facts import Ref
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.keys import OVERLAP_S, one_of
@@ -44,14 +44,14 @@ async def create_secret(
     Make a signing secret of 256 random bits for a source, or keep the `given` one.
 
     Shape:  `event_type` is that of the source's events that name none themselves.
-    Raises: Misconfigured without a key to encrypt with, NotFound or Conflict for the tenant, InvalidRequest, and what decisions
+    Raises: Misconfigured without a key to encrypt with, NotFound or Conflict for the tenant, InvalidValue, and what decisions
             raise.
     """
     owner, _ = find_tenant(changes, tenant)
     if owner.state == "closed":
         raise Conflict(f"The tenant {tenant} is closed.")
     if given and not SHORTEST <= len(given) <= LONGEST:
-        raise InvalidRequest(f"A signing secret has {SHORTEST} to {LONGEST} characters; the one given has {len(given)}.")
+        raise InvalidValue(f"A signing secret has {SHORTEST} to {LONGEST} characters; the one given has {len(given)}.")
     text = given or credentials.new_signing_secret()
     secret = SigningSecret(
         id=secrets.token_hex(6),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from bridge.domain.errors import Conflict, InvalidRequest, NotFound
+from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.limits import Window
 from bridge.facts import Ref
 from bridge.registry.changes import Changes, now_ms
@@ -24,7 +24,7 @@ async def create_tenant(changes: Changes, name: str, windows: Sequence[Window] =
     """
     Make a tenant; it has no credentials yet.
 
-    Raises: Conflict where the name is taken (a closed tenant's too), InvalidRequest, and what decisions raise.
+    Raises: Conflict where the name is taken (a closed tenant's too), InvalidValue, and what decisions raise.
     """
     tenant = Tenant(name=name, windows=_checked(windows), created_ms=now_ms())
     if changes.registry.tenant(name) is not None:
@@ -45,7 +45,7 @@ async def change_tenant(
     Change what is given of a tenant. Closing one makes all its credentials useless at once; opening it again revives them.
 
     Shape:  without `expected`, the change is based on the version that this process sees.
-    Raises: NotFound, Conflict, InvalidRequest, and what decisions raise.
+    Raises: NotFound, Conflict, InvalidValue, and what decisions raise.
     """
     tenant, version = find_tenant(changes, name)
     if windows is not None:
@@ -69,7 +69,7 @@ async def set_process(
     Enable, disable or configure a process for a tenant.
 
     Shape:  `model` is the process' Config where its plugin is installed here; without it, only the worker can check.
-    Raises: NotFound for an unknown tenant, Conflict, InvalidRequest naming every wrong option, and what decisions raise.
+    Raises: NotFound for an unknown tenant, Conflict, InvalidValue naming every wrong option, and what decisions raise.
     """
     find_tenant(changes, tenant)
     version, found = changes.registry.held(Ref("process", tenant, process))
@@ -94,10 +94,10 @@ def find_tenant(changes: Changes, name: str) -> tuple[Tenant, int]:
 
 def _checked(windows: Sequence[Window]) -> tuple[Window, ...]:
     if len(windows) > MOST_WINDOWS or len({window.seconds for window in windows}) != len(windows):
-        raise InvalidRequest(f"At most {MOST_WINDOWS} windows, each of another length.")
+        raise InvalidValue(f"At most {MOST_WINDOWS} windows, each of another length.")
     for window in windows:
         if not 1 <= window.quota <= LARGEST_QUOTA or not 1 <= window.seconds <= LONGEST_WINDOW_S:
-            raise InvalidRequest(
+            raise InvalidValue(
                 f"{window.quota} in {window.seconds} s is not possible: 1 to {LARGEST_QUOTA} in 1 to {LONGEST_WINDOW_S} s are."
             )
     return tuple(sorted(windows, key=lambda window: window.seconds))
@@ -108,4 +108,4 @@ def _check_config(model: type[BaseModel], setting: ProcessSetting) -> None:
         model.model_validate(setting.config)
     except ValidationError as err:
         faults = "; ".join(f"{'/'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in err.errors())
-        raise InvalidRequest(f"The configuration of {setting.process} is not valid: {faults}.") from err
+        raise InvalidValue(f"The configuration of {setting.process} is not valid: {faults}.") from err
