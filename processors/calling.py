@@ -79,8 +79,8 @@ class Caller:
             outcome = _failure(err, deadline, process)
         finally:
             overdue.cancel()
-        if call.late:
-            self.left_behind -= 1
+            if call.late:
+                self._came_back()
         call.end(outcome)
 
     def _overdue(self, process: AnyProcess, call: _Once) -> None:

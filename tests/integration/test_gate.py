@@ -22,7 +22,7 @@ from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.integration.sliding_log import SlidingLog
 
-STEPS = int(os.environ.get("EVB_TEST_STEPS", "10000"))
+STEPS = int(os.environ.get("TEST_STEPS", "10000"))
 START_MS = 1_800_000_000_000
 WIDE = (Window(1_000_000, 3600),)
 

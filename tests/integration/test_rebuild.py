@@ -36,7 +36,7 @@ from tests.conftest import StackOfTests
 from tests.integration.valkey import OwnValkey
 from tests.integration.view_facts import Door, Log, Stored, everything, make_event, make_execution, ms_now, until
 
-MANY = int(os.environ.get("EVB_TEST_REBUILD", "20000"))
+MANY = int(os.environ.get("TEST_REBUILD", "20000"))
 
 
 @dataclass

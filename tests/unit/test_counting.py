@@ -71,3 +71,11 @@ def test_only_what_changed_is_written_again() -> None:
     assert list(usage.take()) == []
     usage.count("acme", 0, 0)  # read again
     assert list(usage.take()) == []
+
+
+def test_an_older_record_behind_a_newer_one_is_corrected_and_not_believed() -> None:
+    """A worker that was paused wakes up and writes the count that it had: it must neither stand nor stay."""
+    usage, key = PartitionUsage(), UsageKey("acme", 0)
+    usage.restore(key, 5, 9, 0)
+    usage.restore(key, 3, 4, 1)
+    assert [(k, count.events, count.applied) for k, count in usage.take()] == [(key, 5, 9)]
