@@ -9,14 +9,14 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from bridge import logs, topics
-from bridge.hosting import Plugins
+from bridge.hosting.find import Plugins
+from bridge.hosting.routing import Router as Routing
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
 from bridge.registry.announcing import Announcer
 from bridge.registry.registry import Registry
-from bridge.routing import Router as Routing
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app
 from processors.attempt import Surroundings, Topics

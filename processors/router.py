@@ -19,7 +19,7 @@ from bridge.domain import ids
 from bridge.domain.errors import Fault, InvalidEvent
 from bridge.domain.event import MAX_HOPS, Event
 from bridge.domain.limits import MIB
-from bridge.routing import Router as Routing
+from bridge.hosting.routing import Router as Routing
 from bridge.sdk.process import AnyProcess
 from processors.attempt import Attempt, Surroundings
 from processors.bookkeeping import Bookkeeping

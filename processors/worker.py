@@ -23,7 +23,7 @@ import uvloop
 from bridge import logs, topics
 from bridge.domain.errors import Misconfigured
 from bridge.garbage import collect_seldom
-from bridge.hosting import Plugins, find_processes
+from bridge.hosting.find import Plugins, find_processes
 from bridge.kafka.admin import check_topics, ensure_topics
 from bridge.settings import Settings
 from processors.ending import ASKED, doubt, leave

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bridge.intake import Intake
+    from bridge.intake.accept import Intake
     from bridge.kafka.producer import LoopProducer
     from bridge.redis.pipe import Pipe
     from bridge.registry import Registry
     from bridge.settings import Settings
-    from bridge.status import StatusView
+    from bridge.view.status import StatusView
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,18 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from bridge.expecting import Expectation
-from bridge.intake import Intake
+from bridge.intake.accept import Intake
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
-from bridge.keeper import ViewKeeper
 from bridge.logs import get
 from bridge.metrics import LOOP_LAG
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.status import StatusView
+from bridge.view.expecting import Expectation
+from bridge.view.keeper import ViewKeeper
+from bridge.view.status import StatusView
 from web.services import Services
 
 LOG = get("web")

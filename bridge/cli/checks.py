@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException
 
 from bridge.credentials import NEW_KEY, Unopenable, Vault
 from bridge.domain.errors import Misconfigured
-from bridge.hosting import Plugins, find_processes
+from bridge.hosting.find import Plugins, find_processes
 from bridge.kafka.admin import check_topics, client
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys

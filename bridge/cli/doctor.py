@@ -15,7 +15,7 @@ from bridge.cli.checks import Finding
 from bridge.cli.output import FAILED, out, show_json
 from bridge.cli.target import AsJson, Data, Url, find_url, operator_settings
 from bridge.domain.errors import BridgeError, Misconfigured
-from bridge.hosting import Plugins
+from bridge.hosting.find import Plugins
 from bridge.settings import Settings
 
 app = typer.Typer()

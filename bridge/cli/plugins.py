@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from bridge.cli.output import out, show_json, show_rows
-from bridge.hosting import Installed, find_processes
+from bridge.hosting.find import Installed, find_processes
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bridge.cli.output import err, out, show_json
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.domain.errors import ViewUnavailable
-from bridge.expecting import Expectation
-from bridge.rebuild import Report, rebuild
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
+from bridge.view.expecting import Expectation
+from bridge.view.rebuild import Report, rebuild
 
 app = typer.Typer()
 

@@ -15,7 +15,7 @@ from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.domain.errors import InvalidValue, NotFound
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
-from bridge.hosting import find_processes
+from bridge.hosting.find import find_processes
 from bridge.registry.keys import create_key
 from bridge.registry.objects import Tenant
 from bridge.registry.session import changing, reading

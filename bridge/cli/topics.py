@@ -9,7 +9,7 @@ import typer
 
 from bridge.cli.output import FAILED, out, show_json, show_rows
 from bridge.cli.target import AsJson, Data, operator_settings
-from bridge.hosting import find_processes
+from bridge.hosting.find import find_processes
 from bridge.kafka.admin import TopicState, check_topics, ensure_topics, list_topics, result_topics
 from bridge.settings import Settings
 from bridge.topics import CATALOGUE, Topic, results

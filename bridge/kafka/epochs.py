@@ -12,8 +12,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from bridge.decisions.facts import EPOCH_HEADER, MARKER, marker_key, parse_key
 from bridge.domain.errors import BrokerUnavailable
-from bridge.facts import EPOCH_HEADER, MARKER, marker_key, parse_key
 from bridge.kafka.client import producing
 from bridge.kafka.scan import Scan
 from bridge.settings import Settings

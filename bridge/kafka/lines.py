@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From Kafka's messages to the lines that `bridge.facts` folds."""
+"""From Kafka's messages to the lines that `bridge.decisions.facts` folds."""
 
 from __future__ import annotations
 
 from confluent_kafka import Message
 
-from bridge.facts import EPOCH_HEADER, Line
+from bridge.decisions.facts import EPOCH_HEADER, Line
 
 
 def line_of(message: Message) -> Line:

@@ -3,7 +3,7 @@
 The life of the view: is what Redis shows whole?
 
 `<prefix>:epoch` holds `<server run_id>:<number>`. Where it is missing, or names another server, the view is lost: look-ups
-and decisions answer that, intake goes on, and `bridge.keeper` has it rebuilt. Whoever could not write its part removes it.
+and decisions answer that, intake goes on, and `bridge.view.keeper` has it rebuilt. Whoever could not write its part removes it.
 """
 
 from __future__ import annotations

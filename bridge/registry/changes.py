@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from bridge.decisions import SUPERSEDED_MS, Change, Decisions
+from bridge.decisions.decide import SUPERSEDED_MS, Change, Decisions
+from bridge.decisions.facts import Ref
 from bridge.domain.errors import InvalidValue, NotFound
-from bridge.facts import Ref
 from bridge.registry.objects import Object, decode, encode, ref_of
 from bridge.registry.registry import Registry
 

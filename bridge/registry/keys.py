@@ -11,9 +11,9 @@ from typing import TypeVar
 import msgspec
 
 from bridge import credentials
+from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.principal import Scope
-from bridge.facts import Ref
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.objects import Credential, SigningSecret
 from bridge.registry.tenants import find_tenant

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from bridge.decisions.facts import Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
-from bridge.facts import Ref
 
 TENANT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SOURCE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"

@@ -14,7 +14,7 @@ from confluent_kafka import Message
 
 from bridge import logs, topics
 from bridge.credentials import Vault
-from bridge.facts import Fate, Ref
+from bridge.decisions.facts import Fate, Ref
 from bridge.kafka.follow import Follower
 from bridge.kafka.lines import line_of
 from bridge.registry.view import View

@@ -15,18 +15,18 @@ from typing import Final
 from confluent_kafka import KafkaError
 
 from bridge import logs, topics
-from bridge.decisions import Decisions
+from bridge.decisions.decide import Decisions
 from bridge.domain.errors import BrokerUnavailable, ViewUnavailable
 from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
-from bridge.rebuild import rebuild
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.registry.changes import Changes
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
+from bridge.view.rebuild import rebuild
 
 LOG = logs.get("bridge.registry")
 

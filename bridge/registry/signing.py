@@ -10,8 +10,8 @@ import msgspec
 
 from bridge import credentials
 from bridge.credentials import Unopenable, Vault
+from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
-from bridge.facts import Ref
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.keys import OVERLAP_S, one_of
 from bridge.registry.objects import SigningSecret

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.limits import Window
-from bridge.facts import Ref
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.objects import ProcessSetting, Tenant
 

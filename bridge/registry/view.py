@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from bridge import logs
+from bridge.decisions.facts import Fact, Facts, Line, Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
-from bridge.facts import Fact, Facts, Line, Ref
 from bridge.registry import objects
 from bridge.registry.objects import (
     Announcement,

@@ -45,10 +45,10 @@ def test_what_the_example_plugin_imports_of_ours_is_the_sdk() -> None:
 
 
 PLANTED = {
-    "rings": ("bridge/topics.py", "from bridge import intake"),
+    "rings": ("bridge/topics.py", "from bridge.intake import accept"),
     "doors": ("processors/router.py", "import web.app"),
-    "outermost": ("bridge/intake.py", "import web.call"),
-    "kernel": ("bridge/intake.py", "import flask"),
+    "outermost": ("bridge/intake/accept.py", "import web.call"),
+    "kernel": ("bridge/intake/accept.py", "import flask"),
     "no-upwards": ("web/app.py", "import bridge.cli.output"),
     "plugins": ("plugins/record.py", "import bridge.topics"),
     "dialects": ("web/dialects/fx/routes.py", "import web.dialects.cloudevents.routes"),

@@ -13,7 +13,7 @@ from bridge import topics
 from bridge.domain.limits import Window
 from bridge.domain.principal import Principal, Scope
 from bridge.domain.receipt import Draft
-from bridge.intake import Intake
+from bridge.intake.accept import Intake
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.epoch import ViewGuard

@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 
 import redis
 
+from bridge.decisions.facts import Ref
 from bridge.domain.errors import BridgeError
 from bridge.domain.limits import Window
-from bridge.facts import Ref
 from bridge.registry.changes import Changes
 from bridge.registry.session import changing, reading
 from bridge.registry.tenants import change_tenant, create_tenant

@@ -13,11 +13,11 @@ import redis
 from bridge.domain.errors import BrokerUnavailable, TooManyRequests, Unavailable, ViewUnavailable
 from bridge.domain.limits import ANSWER_S, Window
 from bridge.domain.receipt import Receipt
+from bridge.intake.stamping import stamp
 from bridge.kafka.admin import ensure_topics
 from bridge.redis.gate import Entrant
 from bridge.redis.keys import Keys
 from bridge.settings import Redis, Settings
-from bridge.stamping import stamp
 from tests.conftest import StackOfTests
 from tests.integration.doors import WIDE, WRITER, Door, draft, headers, stored
 from tests.integration.test_intake import until

@@ -16,21 +16,21 @@ import pytest
 import redis
 from confluent_kafka import Consumer, TopicPartition
 
+from bridge.decisions.facts import EPOCH_HEADER, marker_key
 from bridge.domain.errors import NotFound, ViewUnavailable
 from bridge.domain.execution import Execution, Status
 from bridge.domain.ids import execution_id
 from bridge.executions import encode
-from bridge.facts import EPOCH_HEADER, marker_key
 from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import connection
-from bridge.keeper import ViewKeeper
-from bridge.rebuild import Report, rebuild
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
 from bridge.settings import Settings
-from bridge.status import StatusView
 from bridge.topics import EVENTS, REGISTRY, worker_group
+from bridge.view.keeper import ViewKeeper
+from bridge.view.rebuild import Report, rebuild
+from bridge.view.status import StatusView
 from processors.app import group_of
 from tests.conftest import StackOfTests
 from tests.integration.valkey import OwnValkey

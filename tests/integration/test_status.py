@@ -23,9 +23,9 @@ from bridge.redis.operations import Operation
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
-from bridge.status import StatusView
 from bridge.summaries import summarise
 from bridge.topics import EVENTS
+from bridge.view.status import StatusView
 from tests.conftest import StackOfTests
 from tests.integration.view_facts import Door, make_event, make_execution, ms_now
 

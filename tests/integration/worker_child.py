@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from bridge.hosting import Installed, Origin, Plugins
+from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
 

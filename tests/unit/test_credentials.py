@@ -14,9 +14,9 @@ from cryptography.fernet import Fernet
 from bridge import credentials
 from bridge.authenticate import BARE_SECRETS, by_api_key, by_both, by_signature, takes_long
 from bridge.credentials import Unopenable, Vault
+from bridge.decisions.facts import Line, Ref
 from bridge.domain.errors import Misconfigured, NotAuthenticated
 from bridge.domain.principal import Scope
-from bridge.facts import Line, Ref
 from bridge.registry.objects import Credential, SigningSecret, Tenant, encode
 from bridge.registry.view import View
 

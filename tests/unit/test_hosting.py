@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.domain.errors import Misconfigured, NotFound
-from bridge.hosting import find_processes
+from bridge.hosting.find import find_processes
 
 Install = Callable[..., None]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bridge import routing
-from bridge.routing import Router
+from bridge.hosting import routing
+from bridge.hosting.routing import Router
 
 PROCESSES = {"all": ("*",), "users": ("user.*",), "renames": ("user.*.renamed", "team.renamed")}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.hosting.routing import Patterns, Router
 from bridge.registry.view import View
-from bridge.routing import Patterns, Router
 
 
 class Expectation:

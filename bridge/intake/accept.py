@@ -16,14 +16,15 @@ from functools import partial
 from typing import Final
 
 from bridge import logs, topics
-from bridge.admission import Admission, Road
-from bridge.breaker import Breaker
 from bridge.domain.errors import BrokerUnavailable, Conflict, Quota, TooManyRequests, ViewUnavailable
 from bridge.domain.limits import ANSWER_S, Window
 from bridge.domain.principal import Principal, Scope
 from bridge.domain.receipt import Accepted, Draft, Receipt
+from bridge.intake.admission import Admission, Road
+from bridge.intake.breaker import Breaker
+from bridge.intake.local_limits import LocalLimits
+from bridge.intake.stamping import require_distinct, stamp
 from bridge.kafka.producer import LoopProducer
-from bridge.local_limits import LocalLimits
 from bridge.metrics import EVENTS_DUPLICATE, LIMITER_DEGRADED
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.gate import Admitted, Clashing, Entrant, Full, Gate, Verdict
@@ -31,7 +32,6 @@ from bridge.redis.keys import DONE, read_known
 from bridge.redis.pipe import Pipe
 from bridge.redis.settlement import Settlement
 from bridge.settings import Settings
-from bridge.stamping import require_distinct, stamp
 
 LOG = logs.get("bridge.intake")
 

@@ -15,10 +15,10 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from bridge import logs
-from bridge.breaker import Breaker
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain.errors import BridgeError, BrokerUnavailable, Quota, TooLarge
 from bridge.domain.limits import RECORD_BYTES
+from bridge.intake.breaker import Breaker
 from bridge.kafka.producer import LoopProducer
 from bridge.metrics import EVENTS_ACCEPTED
 from bridge.redis.gate import Entrant

@@ -18,9 +18,9 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from bridge import logs
+from bridge.decisions.facts import EPOCH_HEADER, EPOCH_SPAN, Fate, Ref
 from bridge.domain.errors import BrokerUnavailable, Conflict, ViewUnavailable
 from bridge.domain.limits import CONFIRM_S
-from bridge.facts import EPOCH_HEADER, EPOCH_SPAN, Fate, Ref
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe

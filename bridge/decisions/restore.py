@@ -12,8 +12,8 @@ import asyncio
 from itertools import islice
 from typing import Final
 
+from bridge.decisions.facts import Facts
 from bridge.domain.errors import ViewUnavailable
-from bridge.facts import Facts
 from bridge.kafka.lines import line_of
 from bridge.kafka.scan import Scan
 from bridge.redis.keys import Keys

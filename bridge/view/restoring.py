@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-From records to what the live view says of them. Pure; used by `bridge.rebuild`.
+From records to what the live view says of them. Pure; used by `bridge.view.rebuild`.
 
 It writes what the intake and the projection would have written, no more: so a rebuilt view equals the lost one.
 """

@@ -2,8 +2,8 @@
 """
 Rebuild the live view in Redis from Kafka: events, what became of them, and what the router has passed.
 
-Called by `bridge.keeper` where the view is lost, and by `evb rebuild`. Intake and workers go on meanwhile; as every fact says
-how new it is, it does not matter who writes it first.
+Called by `bridge.view.keeper` where the view is lost, and by `evb rebuild`. Intake and workers go on meanwhile; as every fact
+says how new it is, it does not matter who writes it first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from bridge.decided import restore_decisions
+from bridge.decisions.restore import restore_decisions
 from bridge.domain.errors import Unavailable, ViewUnavailable
 from bridge.kafka.epochs import DECIDED, begin_epoch
 from bridge.kafka.groups import committed
@@ -28,9 +28,9 @@ from bridge.redis.lease import Lease
 from bridge.redis.operations import Operation
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
-from bridge.restoring import Expect, Restoring, nothing_expected
 from bridge.settings import Settings
 from bridge.topics import EVENTS, EXECUTIONS, worker_group
+from bridge.view.restoring import Expect, Restoring, nothing_expected
 
 READ: Final = 500  # records between two turns of our loop: about 10 ms of Python
 WAIT_S: Final = 0.2

@@ -17,7 +17,7 @@ from typing import Any
 import pluggy
 
 from bridge.domain.errors import Misconfigured, NotFound
-from bridge.process_rules import faults_of
+from bridge.hosting.rules import faults_of
 from bridge.sdk.hooks import ENTRY_POINTS, PROJECT, Hooks
 from bridge.sdk.process import AnyProcess, Process
 

@@ -16,12 +16,12 @@ from confluent_kafka import KafkaException
 
 from bridge import logs
 from bridge.domain.errors import Unavailable
-from bridge.rebuild import Report, rebuild
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
-from bridge.restoring import Expect, nothing_expected
 from bridge.settings import Settings
+from bridge.view.rebuild import Report, rebuild
+from bridge.view.restoring import Expect, nothing_expected
 
 LOG = logs.get("bridge.view")
 
