@@ -3,7 +3,7 @@
 The facts that decisions leave in a compacted topic, and the fold by which every reader comes to the same state.
 
 A fact's key is `<kind>/<tenant>/<id>/<version>` and its header `epoch` the life of the Redis view that it was decided in. A
-rebuild writes the marker `epoch///<number>` to every partition: what an older life adds behind it is void. Of one object the
+rebuild writes the marker `epoch//<writer>/<number>` to every partition: what an older life adds behind it is void. Of one object the
 highest valid version counts. Pure: called by the registry's view, by `bridge.decisions` and by the rebuild.
 """
 
@@ -53,9 +53,14 @@ def parse_key(key: bytes) -> tuple[Ref, int | None]:
     return Ref(kind.decode(), tenant.decode(), id_.decode()), int(version) if version else None
 
 
-def marker_key(epoch: int) -> bytes:
-    """The key of the marker that a rebuild writes to every partition."""
-    return Ref(MARKER, "", "").record_key(epoch)
+def marker_key(epoch: int, writer: str) -> bytes:
+    """
+    The key of the marker that a rebuild writes to every partition.
+
+    `writer` is another one for each rebuild: two that overlap may come to the same number, and compaction would keep only the
+    later of two equal keys; what lay between them would be void for some readers and count for others.
+    """
+    return Ref(MARKER, "", writer).record_key(epoch)
 
 
 class Line(NamedTuple):

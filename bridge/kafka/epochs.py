@@ -8,6 +8,7 @@ by the rebuild only, before it reads anything else.
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -31,7 +32,7 @@ def begin_epoch(settings: Settings) -> int:
 
     Raises: BrokerUnavailable unless Kafka has confirmed every marker.
     """
-    number = 1 + highest_epoch(settings)
+    number, writer = 1 + highest_epoch(settings), secrets.token_hex(4)
     faults: list[str] = []
     confirmed = 0
 
@@ -49,7 +50,7 @@ def begin_epoch(settings: Settings) -> int:
                 producer.produce(
                     topic.name(settings),
                     b"",
-                    marker_key(number),
+                    marker_key(number, writer),
                     partition=partition,
                     headers=[(EPOCH_HEADER, str(number).encode())],
                     on_delivery=report,
