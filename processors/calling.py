@@ -19,7 +19,7 @@ from bridge.domain.event import Event
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.ending import doubt
-from processors.outputs import Failure
+from processors.outputs import Failure, said
 
 THREADS = 16
 LEFT_BEHIND = 48
@@ -33,13 +33,8 @@ LOG = logs.get("processors.calling")
 Ended = Callable[[object], None]
 
 
-def said(err: BaseException) -> str:
-    """Say what an exception says, its type first."""
-    return f"{type(err).__name__}: {err}"
-
-
 class Caller:
-    """Runs processes; `ended(outcome or Failure)` is called exactly once per call, on the loop, unless the call was given up."""
+    """Runs processes; `ended(outcome or Failure)` is called exactly once per call, on the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -50,7 +45,7 @@ class Caller:
         self.left_behind = 0
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
-        """Begin one run in a task of its own; cancelling the task gives the run up."""
+        """Begin one run in a task of its own; cancelling the task ends the run, too."""
         is_async = self._async.get(process)
         if is_async is None:
             is_async = self._async[process] = inspect.iscoroutinefunction(process.run)
@@ -73,9 +68,7 @@ class Caller:
         try:
             async with deadline:
                 outcome = await process.run(event, context)  # type: ignore[misc]  # a coroutine function, see call()
-        except BaseException as err:
-            if _given_up(err):
-                raise
+        except BaseException as err:  # noqa: BLE001  the edge: a process may raise anything, and cancel its own task
             outcome = _failure(err, deadline, process)
         finally:
             overdue.cancel()
@@ -92,15 +85,13 @@ class Caller:
         deadline = asyncio.timeout(process.timeout_s)
         outcome: object
         async with self._room:
-            running: Future[Any] = self._pool.submit(process.run, event, context)
+            running: Future[Any] = self._pool.submit(_run, process, event, context)
             try:
                 async with deadline:
                     outcome = await asyncio.wrap_future(running)
                     if inspect.isawaitable(outcome):
                         outcome = await outcome
-            except BaseException as err:
-                if _given_up(err):
-                    raise
+            except BaseException as err:  # noqa: BLE001  the edge, as above
                 outcome = _failure(err, deadline, process)
             if not running.done():
                 self._leave_behind(process)
@@ -134,10 +125,12 @@ class _Once:
             ended(outcome)
 
 
-def _given_up(err: BaseException) -> bool:
-    """Tell our cancellation of the task from a CancelledError that the process came up with."""
-    task = asyncio.current_task()
-    return isinstance(err, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+def _run(process: AnyProcess, event: Event, context: Context[Any]) -> object:
+    """Run a process in a thread; a StopIteration, which no future can hold, becomes what a coroutine makes of it."""
+    try:
+        return process.run(event, context)
+    except StopIteration as err:
+        raise RuntimeError("run() raised StopIteration") from err
 
 
 def _failure(err: BaseException, deadline: asyncio.Timeout, process: AnyProcess) -> Failure:

@@ -13,7 +13,7 @@ from bridge.domain.event import Event
 from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
-from processors.outputs import Failure
+from processors.outputs import Failure, said
 
 HTTP_TOTAL_S, HTTP_CONNECT_S = 5.0, 2.0
 
@@ -58,6 +58,12 @@ class Contexts:
                 found = process.Config.model_validate(given)
             except ValidationError as err:
                 faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors(include_input=False))
-                found = Failure("invalid-config", f"the configuration of tenant {tenant} does not fit: {faults}")
+                found = _unfit(tenant, faults)
+            except Exception as err:  # noqa: BLE001  the edge: a plugin's own validators run here
+                found = _unfit(tenant, said(err))
             self._configs[key] = found
         return found
+
+
+def _unfit(tenant: str, faults: str) -> Failure:
+    return Failure("invalid-config", f"the configuration of tenant {tenant} does not fit: {faults}")

@@ -78,6 +78,21 @@ class Cause:
 
 def judge(outcome: object, cause: Cause) -> Verdict:
     """Turn an outcome, or a failure, into a verdict; never raises for anything that a process can return."""
+    try:
+        return _judged(outcome, cause)
+    except Exception as err:  # noqa: BLE001  the edge: an outcome holds objects of the process, and their code may raise
+        return failed("invalid-outcome", f"run() returned a {type(outcome).__name__} that cannot be read: {said(err)}")
+
+
+def said(err: BaseException) -> str:
+    """Say what an exception says, its type first; only its type where its own text raises."""
+    try:
+        return f"{type(err).__name__}: {err}"
+    except Exception:  # noqa: BLE001  the edge: it is a process's own class
+        return type(err).__name__
+
+
+def _judged(outcome: object, cause: Cause) -> Verdict:
     match outcome:
         case Completed():
             try:

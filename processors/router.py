@@ -8,6 +8,7 @@ The Faust agent of `processors.worker` feeds it; it is the `Ledger` of `processo
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from bridge.domain.errors import Fault, InvalidEvent
 from bridge.domain.event import MAX_HOPS, Event
 from bridge.domain.limits import MIB
 from bridge.hosting.routing import Router as Routing
+from bridge.registry.objects import TENANT_NAME
 from bridge.sdk.process import AnyProcess
 from processors.attempt import Attempt, Surroundings
 from processors.bookkeeping import Bookkeeping
@@ -32,6 +34,9 @@ IN_FLIGHT = 2000
 
 IN_FLIGHT_BYTES = 64 * MIB
 BREATH = 64  # records between two turns of the loop
+
+TENANT = re.compile(TENANT_NAME).fullmatch
+"""A name is part of keys, which have to be read again."""
 
 LOG = logs.get("processors.router")
 
@@ -197,7 +202,8 @@ class Router:
 
 def _event(record: Any) -> Event:
     event = event_of(record.headers, record.value)
-    if not event.tenant or not event.key:
-        missing = [name for name in ("tenantid", "eventkey") if not event.attributes.get(name)]
-        raise InvalidEvent(*(Fault(f"header:ce_{name}", "is missing: every event of the bridge has it") for name in missing))
+    if not event.key:
+        raise InvalidEvent(Fault("header:ce_eventkey", "is missing: every event of the bridge has it"))
+    if not TENANT(event.tenant):
+        raise InvalidEvent(Fault("header:ce_tenantid", "is not the name of a tenant"))
     return event

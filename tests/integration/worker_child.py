@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from typing import Any
+
+from pydantic import BaseModel, model_validator
 
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
@@ -34,13 +37,30 @@ class Slow(Process[NoConfig]):
 
 
 class Thread(Process[NoConfig]):
-    """A plain function."""
+    """A plain function that ends as the event's type says."""
 
     name, version, events, timeout_s = "thread", "1.0.0", ("thread.*",), 0.5
 
     def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
-        time.sleep(event.json()["seconds"])
-        return Completed(results=[Result("thread.done", {"n": event.json()["n"]})])
+        match event.type.removeprefix("thread."):
+            case "sleeps":
+                time.sleep(4)
+            case "exits":
+                raise SystemExit(3)
+            case "runs-out":
+                raise StopIteration
+            case "cancels":
+                raise asyncio.CancelledError
+        return Completed(results=[Result("thread.done", threading.current_thread() is threading.main_thread())])
+
+
+class Unsayable(Exception):
+    """Cannot say what it is: its text and its representation raise."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
 
 
 class Faulty(Process[NoConfig]):
@@ -49,6 +69,7 @@ class Faulty(Process[NoConfig]):
     name, version, events, timeout_s = "faulty", "1.0.0", ("faulty.*",), 0.3
 
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        nonsense: Any
         match event.type.removeprefix("faulty."):
             case "raises":
                 raise ValueError("it is broken")
@@ -69,10 +90,26 @@ class Faulty(Process[NoConfig]):
             case "unserialisable":
                 return Completed(data={"f": object()})
             case "nonsense":
-                nonsense: Any = "done"
+                nonsense = "done"
                 return nonsense
             case "cancels":
                 raise asyncio.CancelledError
+            case "cancels-itself":
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+            case "raises-unsayable":
+                raise Unsayable
+            case "returns-unsayable":
+                nonsense = Unsayable()
+                return nonsense
+            case "rejects-unsayable":
+                nonsense = Unsayable()
+                return Rejected("odd", nonsense)
+            case "lists-unsayable":
+                nonsense = Unsayable()
+                return Completed(results=[nonsense])
         return Completed()
 
     async def _stubborn(self) -> Outcome:
@@ -85,6 +122,24 @@ class Faulty(Process[NoConfig]):
         return Completed(data="late")
 
 
+class PickyConfig(BaseModel):
+    """Breaks while it is validated, in a way that pydantic does not expect."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _broken(cls, given: dict[str, Any]) -> Any:
+        return given["missing"]
+
+
+class Picky(Process[PickyConfig]):
+    """Never runs."""
+
+    name, version, events, Config = "picky", "1.0.0", ("picky.*",), PickyConfig
+
+    async def run(self, event: Event, context: Context[PickyConfig]) -> Outcome:
+        return Completed()
+
+
 class Emitter(Process[NoConfig]):
     """Emits one event, which it handles itself if it is `hop.again`."""
 
@@ -94,7 +149,7 @@ class Emitter(Process[NoConfig]):
         return Completed(emits=[Emit("hop.again" if event.type.startswith("hop") else "t.emitted", {"from": event.id})])
 
 
-PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Emitter()]
+PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter()]
 
 
 def plugins() -> Plugins:
