@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import httpx2
 import redis
-from confluent_kafka import KafkaException
 
 from bridge.credentials import NEW_KEY, Unopenable, Vault
-from bridge.domain.errors import Misconfigured
+from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.hosting.find import Plugins, find_processes
 from bridge.kafka.admin import check_topics, client
+from bridge.redis.address import address
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.registry import Announcement, Registry
@@ -46,9 +46,11 @@ def brokers(settings: Settings) -> Finding:
     """Ask Kafka for its brokers."""
     servers = settings.kafka.bootstrap_servers
     try:
-        known = client(settings).list_topics(timeout=KAFKA_S)
-    except KafkaException as err:
-        return Finding(False, f"{servers} does not answer ({err.args[0].str()})", "Check EVB_KAFKA__* and that the brokers run.")
+        known = client(settings).cluster(KAFKA_S)
+    except Misconfigured as err:
+        return Finding(False, f"{servers}: {err}", "Mend the settings that it names.")
+    except BrokerUnavailable as err:
+        return Finding(False, f"{servers}: {err}", "Check EVB_KAFKA__* and that the brokers run.")
     replicas = settings.kafka.replication_factor
     count = len(known.brokers)
     if replicas > count:
@@ -168,10 +170,11 @@ def followed(settings: Settings) -> Iterator[Registry]:
 
 @contextmanager
 def _redis(settings: Settings) -> Iterator[redis.Redis]:
-    tls = {"ssl_ca_certs": settings.redis.ssl_ca_file} if settings.redis.ssl_ca_file else {}
-    link = redis.Redis.from_url(
-        settings.redis.url.get_secret_value(), socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S, **tls
-    )
+    url, ca_file = settings.redis.url.get_secret_value(), settings.redis.ssl_ca_file
+    at = address(settings.redis)  # redis-py's own words about a wrong URL could show its password
+    tls = {"ssl_ca_certs": ca_file} if at.tls and ca_file else {}
+    # RESP2, as the pipe speaks: what RESP3's greeting answers to a missing password speaks of anything but a password.
+    link = redis.Redis.from_url(url, protocol=2, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S, **tls)
     try:
         yield link
     finally:

@@ -23,7 +23,7 @@ app = typer.Typer()
 MARKS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]–[/yellow]"}
 NO_KAFKA = Finding(None, "not looked at, since Kafka does not answer")
 CURES = {
-    "redis": "Check EVB_REDIS__URL and that the server runs.",
+    "redis": "Check EVB_REDIS__URL (user, password) and EVB_REDIS__SSL_CA_FILE, and that the server runs.",
     "topics": "Check EVB_KAFKA__* and that its user may describe topics.",
     "secrets": "Run `evb topics ensure`, and check that the user may read the registry's topic.",
 }

@@ -16,12 +16,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.client import connection
+from bridge.kafka.client import Reason, connection
 from bridge.settings import Settings
 from bridge.topics import CATALOGUE, Topic
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0
+FIRST_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
     return created
 
 
-def await_topics(admin: AdminClient, names: Iterable[str]) -> None:
+def await_topics(admin: Admin, names: Iterable[str]) -> None:
     """
     Return once every partition of these topics has a leader: a broker hears of a topic later than who created it.
 
@@ -122,10 +123,35 @@ def check_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[Wrong]
     return wrong
 
 
-def client(settings: Settings) -> AdminClient:
-    """Make an administration client."""
-    config: dict[str, Any] = connection(settings) | {"reconnect.backoff.max.ms": 500}
-    return AdminClient(config)
+class Admin(AdminClient):
+    """An administration client that says why the brokers do not let it in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._reason = Reason()
+        config: dict[str, Any] = connection(settings) | {"reconnect.backoff.max.ms": 500, "error_cb": self._reason}
+        super().__init__(config)
+
+    def cluster(self, timeout_s: float) -> Any:
+        """
+        Ask for the brokers and topics; a refusal is said at once.
+
+        Raises: BrokerUnavailable; Misconfigured where the brokers refuse our credentials or we refuse theirs.
+        """
+        deadline, patience = time.monotonic() + timeout_s, FIRST_LOOK_S
+        while True:  # librdkafka itself would ask on until the time is over, whatever the brokers say
+            left = deadline - time.monotonic()
+            try:
+                return self.list_topics(timeout=max(0.0, min(patience, left)))
+            except KafkaException as err:
+                error = self._reason.error(self, err, "Kafka does not answer")
+                if isinstance(error, Misconfigured) or left <= patience:
+                    raise error from err
+            patience *= 2
+
+
+def client(settings: Settings) -> Admin:
+    """Make an administration client. Raises: Misconfigured."""
+    return Admin(settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +161,8 @@ class _Cluster:
     usable: frozenset[str]
 
 
-def _known(admin: AdminClient) -> _Cluster:
-    try:
-        found = admin.list_topics(timeout=TIMEOUT_S)
-    except KafkaException as err:
-        raise BrokerUnavailable(f"Kafka does not answer: {err.args[0].str()}.") from err
+def _known(admin: Admin) -> _Cluster:
+    found = admin.cluster(TIMEOUT_S)
     topics = {
         name: TopicState(name, len(t.partitions), min((len(p.replicas) for p in t.partitions.values()), default=0))
         for name, t in found.topics.items()

@@ -1,19 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How every client of ours reaches Kafka, in librdkafka's names. All producers and consumers start from here."""
+"""
+How every client of ours reaches Kafka, in librdkafka's names, and how it learns why it is not let in.
+
+All producers and consumers start from here.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+import ssl
+from typing import Any, Final
 
+from confluent_kafka import KafkaError, KafkaException
+
+from bridge.domain.errors import BridgeError, BrokerUnavailable, Misconfigured
 from bridge.domain.limits import CONFIRM_S, RECORD_BYTES
-from bridge.settings import Settings
+from bridge.settings import Kafka, Settings
 
 LOG = logging.getLogger("bridge.kafka")
 
+CURES: Final = {
+    KafkaError._AUTHENTICATION: "Check EVB_KAFKA__SASL_MECHANISM, EVB_KAFKA__SASL_USERNAME and EVB_KAFKA__SASL_PASSWORD.",
+    KafkaError._SSL: "Check EVB_KAFKA__SECURITY_PROTOCOL and EVB_KAFKA__SSL_*.",
+}
+"""What brokers refuse for good, and what to do about it."""
+
+
+class Reason:
+    """
+    Why the brokers let a client not in: librdkafka tells its callers only that it failed, and its `error_cb` why.
+
+    Make one per client and give it as `error_cb`; what it was told arrives with the client's `poll`.
+    """
+
+    def __init__(self) -> None:
+        self._said, self.cure = "", ""
+
+    def clear(self) -> None:
+        """Forget it: the brokers have answered."""
+        self._said, self.cure = "", ""
+
+    def __call__(self, error: KafkaError) -> None:
+        code, said = error.code(), re.sub(r" \(after \d+ms in state \w+\)$", "", error.str())
+        if code == KafkaError._TRANSPORT and ":SSL routines:" in said:  # an alert of the other side comes under this name
+            code = KafkaError._SSL
+        if code in CURES:
+            self._said, self.cure = said, CURES[code]
+
+    def of(self, error: KafkaException) -> str:
+        """Say why a question failed with `error`."""
+        return f"{self._said}. {self.cure}" if self._said else str(error.args[0].str())
+
+    def error(self, client: Any, error: KafkaException, what: str) -> BridgeError:
+        """
+        Give the error to raise where a question of `client` failed with `error`; it begins with `what`.
+
+        Shape: Misconfigured where we are refused, else BrokerUnavailable. A record that `client` has fetched may be lost.
+        """
+        client.poll(0)
+        said = self.of(error)
+        return Misconfigured(f"{what}: {said}") if self.cure else BrokerUnavailable(f"{what}: {said}.")
+
 
 def connection(settings: Settings) -> dict[str, object]:
-    """Give the settings that reach and authenticate to the brokers."""
+    """
+    Give the settings that reach and authenticate to the brokers.
+
+    Raises: Misconfigured for missing credentials and for certificate files that cannot be used.
+    """
     kafka = settings.kafka
+    _check_credentials(kafka)
     config: dict[str, object] = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "security.protocol": kafka.security_protocol,
@@ -32,6 +89,28 @@ def connection(settings: Settings) -> dict[str, object]:
         if value:
             config[name] = value
     return config
+
+
+def _check_credentials(kafka: Kafka) -> None:
+    """Find out here, by name, what librdkafka would say in OpenSSL's words, and the worker's consumer in others."""
+    protocol, faults = kafka.security_protocol, []
+    if protocol.startswith("SASL") and not (kafka.sasl_username and kafka.sasl_password.get_secret_value()):
+        faults.append(f"EVB_KAFKA__SASL_USERNAME and EVB_KAFKA__SASL_PASSWORD are needed with {protocol}.")
+    if protocol.endswith("SSL"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if kafka.ssl_ca_file:
+                context.load_verify_locations(kafka.ssl_ca_file)
+        except OSError as err:
+            faults.append(f"EVB_KAFKA__SSL_CA_FILE: {kafka.ssl_ca_file} cannot be used: {err.strerror or err}.")
+        try:
+            if kafka.ssl_certificate_file:
+                context.load_cert_chain(kafka.ssl_certificate_file, kafka.ssl_key_file or None, password="")
+        except OSError as err:
+            names = "EVB_KAFKA__SSL_CERTIFICATE_FILE, EVB_KAFKA__SSL_KEY_FILE"
+            faults.append(f"{names}: they cannot be used together: {err.strerror or err}.")
+    if faults:
+        raise Misconfigured(*faults)
 
 
 def producing(settings: Settings, *, linger_ms: float, timeout_s: float = CONFIRM_S) -> dict[str, object]:

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge import logs
-from bridge.kafka.client import connection
+from bridge.kafka.client import Reason, connection
 from bridge.settings import Settings
 
 LOG = logs.get("bridge.follow")
@@ -41,7 +41,9 @@ class Follower:
     """
 
     def __init__(self, settings: Settings, topic: str, handler: Handler) -> None:
-        self._settings, self._topic, self._handler = settings, topic, handler
+        self._topic, self._handler = topic, handler
+        self._reason = Reason()
+        self._config = _config(settings) | {"error_cb": self._reason}
         self._next: dict[int, int] = {}
         self._targets: dict[int, int] = {}
         self._batch: list[Message] = []
@@ -90,7 +92,8 @@ class Follower:
 
     def _follow(self) -> None:
         self._batch.clear()
-        consumer = Consumer(self._config())
+        self._reason.clear()
+        consumer = Consumer(self._config)
         try:
             partitions = self._partitions(consumer)
             for partition in partitions:
@@ -101,6 +104,10 @@ class Follower:
             self._answered()
             while not self._closing.is_set():
                 self._step(consumer, partitions)
+        except KafkaException as err:
+            consumer.poll(0)  # which tells the reason
+            self._say(self._reason.of(err))
+            self._closing.wait(0.5)
         finally:
             consumer.close()
 
@@ -137,11 +144,12 @@ class Follower:
         try:
             self._end(consumer, partition)
         except KafkaException as err:
-            self._say(str(err))
+            self._say(self._reason.of(err))
         else:
             self._answered()
 
     def _answered(self) -> None:
+        self._reason.clear()
         self._heard = time.monotonic()
         self._say("")
 
@@ -154,17 +162,6 @@ class Follower:
     def _end(self, consumer: Any, partition: int) -> int:
         return int(consumer.get_watermark_offsets(TopicPartition(self._topic, partition), ASK_S, cached=False)[1])
 
-    def _config(self) -> dict[str, object]:
-        return connection(self._settings) | {
-            "group.id": f"follow-{uuid.uuid4()}",  # librdkafka demands one; it is never joined
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "reconnect.backoff.max.ms": 500,
-            "fetch.wait.max.ms": 500,
-            "allow.auto.create.topics": False,
-        }
-
     def _say(self, fault: str) -> None:
         """Log a change of state once, not once per attempt."""
         if fault != self._fault:
@@ -173,3 +170,15 @@ class Follower:
                 LOG.warning("cannot follow a topic; trying again", topic=self._topic, reason=fault)
             else:
                 LOG.info("following", topic=self._topic)
+
+
+def _config(settings: Settings) -> dict[str, object]:
+    return connection(settings) | {
+        "group.id": f"follow-{uuid.uuid4()}",  # librdkafka demands one; it is never joined
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+        "reconnect.backoff.max.ms": 500,
+        "fetch.wait.max.ms": 500,
+        "allow.auto.create.topics": False,
+    }

@@ -7,8 +7,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from bridge.domain.errors import BrokerUnavailable
-from bridge.kafka.client import connection
+from bridge.kafka.client import Reason, connection
 from bridge.settings import Settings
 from bridge.topics import Topic
 
@@ -19,14 +18,15 @@ def committed(settings: Settings, group: str, topic: Topic) -> dict[int, int]:
     """
     Give the next offset that a group has not finished, by partition; partitions without a commit are left out.
 
-    Raises: BrokerUnavailable.
+    Raises: BrokerUnavailable; Misconfigured where the brokers refuse us.
     """
-    consumer = Consumer(connection(settings) | {"group.id": group, "enable.auto.commit": False})
+    reason = Reason()
+    consumer = Consumer(connection(settings) | {"group.id": group, "enable.auto.commit": False, "error_cb": reason})
     try:
         asked = [TopicPartition(topic.name(settings), partition) for partition in range(settings.partitions)]
         found = consumer.committed(asked, timeout=ASK_S)
     except KafkaException as err:
-        raise BrokerUnavailable(f"Kafka did not say what the group {group} has committed: {err}.") from err
+        raise reason.error(consumer, err, f"Kafka did not say what the group {group} has committed") from err
     finally:
         consumer.close()
     return {one.partition: one.offset for one in found if one.offset >= 0}

@@ -9,7 +9,7 @@ from types import TracebackType
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.client import connection
+from bridge.kafka.client import Reason, connection
 from bridge.settings import Settings
 
 TIMEOUT_S = 10.0
@@ -23,14 +23,14 @@ class Live:
     def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
         """Fix the positions to read from. Raises: BrokerUnavailable; Misconfigured where a topic is missing."""
         # librdkafka demands a group's name of every consumer; with assign() and no commit the brokers never hear of it.
-        self._consumer = Consumer(
-            connection(settings) | {"group.id": f"{settings.topic_prefix}.live", "enable.auto.commit": False}
-        )
+        reason, group = Reason(), f"{settings.topic_prefix}.live"
+        self._consumer = Consumer(connection(settings) | {"group.id": group, "enable.auto.commit": False, "error_cb": reason})
         try:
             self._consumer.assign([self._end(p) for topic in topics for p in self._partitions(topic)])
         except KafkaException as err:
+            error = reason.error(self._consumer, err, "Kafka does not answer")
             self._consumer.close()
-            raise BrokerUnavailable(f"Kafka does not answer: {err.args[0].str()}.") from err
+            raise error from err
         except Misconfigured:
             self._consumer.close()
             raise

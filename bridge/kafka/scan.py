@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from bridge.domain.errors import BrokerUnavailable
 from bridge.domain.limits import RECORD_BYTES
-from bridge.kafka.client import connection
+from bridge.kafka.client import Reason, connection
 from bridge.settings import Settings
 from bridge.topics import Topic
 
@@ -29,11 +29,12 @@ class Scan:
     One reading; the ends are fixed when it is made. Use as a context manager.
 
     Order:  each partition's records come in their order.
-    Raises: BrokerUnavailable, from the constructor too.
+    Raises: BrokerUnavailable, from the constructor too; Misconfigured from the constructor, where the brokers refuse us.
     """
 
     def __init__(self, settings: Settings, topics: Sequence[Topic], since_ms: int | None = None) -> None:
-        self._consumer = Consumer(_config(settings))
+        reason = Reason()
+        self._consumer = Consumer(_config(settings) | {"error_cb": reason})
         self.total = 0
         self._ends: dict[tuple[str, int], int] = {}
         self._silent_s = 0.0
@@ -42,8 +43,9 @@ class Scan:
             starts = self._starts([(name, partition) for name in names for partition in range(settings.partitions)], since_ms)
             self._consumer.assign(starts)
         except KafkaException as err:
+            error = reason.error(self._consumer, err, "Kafka did not say where the topics end")
             self._consumer.close()
-            raise BrokerUnavailable(f"Kafka did not say where the topics end: {err}.") from err
+            raise error from err
 
     def __enter__(self) -> Scan:
         return self

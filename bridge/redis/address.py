@@ -17,6 +17,7 @@ from bridge.settings import Redis
 DEFAULT_PORT = 6379
 SCHEMES = ("redis", "rediss", "unix")
 OPTIONS = frozenset({"db", "username", "password"})
+ENCODE = "user and password must be percent-encoded"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,23 +40,27 @@ def address(settings: Redis) -> Address:
     """
     Read the address and credentials of Redis.
 
-    Raises: Misconfigured for a URL that cannot be meant, or a certificate file that cannot be read.
+    Raises: Misconfigured for a URL that cannot be meant, or a certificate file that cannot be read. It quotes nothing of the URL:
+    a password that was not percent-encoded can be read as any other part.
     """
     url = settings.url.get_secret_value()
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
-    except ValueError as err:
-        raise Misconfigured(f"EVB_REDIS__URL: {err}.") from None
+    except ValueError:
+        raise Misconfigured(f"EVB_REDIS__URL: its host or port cannot be read; {ENCODE}.") from None
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     local = parts.scheme == "unix"
     database = options.get("db") or ("" if local else parts.path.strip("/")) or "0"
     faults = []
     if parts.scheme not in SCHEMES:
         faults.append("EVB_REDIS__URL must begin with redis://, rediss:// or unix://.")
-    faults += [f"EVB_REDIS__URL: the option {name!r} is not known." for name in sorted(options.keys() - OPTIONS)]
+    if options.keys() - OPTIONS:
+        faults.append(f"EVB_REDIS__URL: it has an option other than {', '.join(sorted(OPTIONS))}; {ENCODE}.")
     if not database.isdigit():
-        faults.append(f"EVB_REDIS__URL: the database {database!r} is not a number.")
+        faults.append(f"EVB_REDIS__URL: the database is not a number; {ENCODE}.")
+    if parts.fragment:
+        faults.append(f"EVB_REDIS__URL: nothing may follow a '#'; {ENCODE}.")
     if local and not parts.path:
         faults.append("EVB_REDIS__URL: unix:// needs the path of the socket.")
     if faults:
