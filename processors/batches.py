@@ -148,6 +148,8 @@ class BatchConsumer(driver.Consumer):
         self.scheduler = BatchScheduler()
         self.ledger: Ledger = self.transport.ledger  # type: ignore[attr-defined]  # BatchTransport
         self.notes: dict[TP, str] = {}
+        self.sought = asyncio.Event()
+        """Set once an assignment's committed offsets are known; Faust may hand records over before."""
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -178,6 +180,10 @@ class BatchConsumer(driver.Consumer):
             self._committed_offset.update(before)  # stock Faust notes an offset as committed even where that failed
         return done
 
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        self.sought.set()
+
     async def wait_empty(self) -> None:
         deadline = time.monotonic() + DRAIN_S
         while not self.ledger.idle() and time.monotonic() < deadline:  # noqa: ASYNC110  as rare as a rebalance
@@ -189,6 +195,7 @@ class BatchConsumer(driver.Consumer):
         self.ledger.revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.sought.clear()
         self.ledger.revoked(assigned)  # the eager protocol: every partition begins again at its committed offset
         await super().on_partitions_assigned(assigned, generation_id)
 

@@ -24,6 +24,7 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
         "_filter_committable_offsets",
         "force_commit",
         "_commit_offsets",
+        "perform_seek",
         "wait_empty",
         "on_partitions_revoked",
         "on_partitions_assigned",
