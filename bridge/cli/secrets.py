@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from bridge.cli.output import FAILED, out, show_json, show_rows
 from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
-from bridge.domain.errors import NotFound
+from bridge.domain.errors import InvalidValue, NotFound
 from bridge.registry.session import changing, reading
 from bridge.registry.signing import IssuedSecret, Resealed, create_secret, reseal_secrets, revoke_secret, rotate_secret
 from bridge.settings import Settings
@@ -21,7 +22,10 @@ from bridge.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets.")
 
 Which = Annotated[str, typer.Argument(metavar="SECRET", help="Id of the secret, or its source where one valid secret has it.")]
-Given = Annotated[str, typer.Option("--secret", envvar="EVB_SIGNING_SECRET", help="Keep this one instead of making one.")]
+Given = Annotated[
+    str | None,
+    typer.Option("--secret", help="Keep this one instead of making one; `-`: read it from stdin, which no process list shows."),
+]
 
 
 @app.command()
@@ -29,16 +33,16 @@ def create(
     tenant: Tenant,
     source: Annotated[str, typer.Option(help="Name of the sender: /fx/events/webhook/<source>.")] = "github",
     event_type: Annotated[str, typer.Option("--type", help="Type of its events that name none themselves.")] = "",
-    given: Given = "",
+    given: Given = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a signing secret for a webhook source."""
-    settings = operator_settings(data)
+    settings, text = operator_settings(data), _given(given)
 
     async def run() -> IssuedSecret:
         async with changing(settings) as changes:
-            return await create_secret(changes, _vault(settings), tenant, source, event_type=event_type, given=given)
+            return await create_secret(changes, _vault(settings), tenant, source, event_type=event_type, given=text)
 
     _show(asyncio.run(run()), as_json=as_json)
 
@@ -69,16 +73,16 @@ def rotate(
     tenant: Tenant,
     which: Which,
     overlap: Annotated[str, typer.Option(help="How long the old one stays valid: 24h, 0s.")] = "24h",
-    given: Given = "",
+    given: Given = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a new secret for the old one's source; signatures of both are valid during the overlap."""
-    settings = operator_settings(data)
+    settings, text = operator_settings(data), _given(given)
 
     async def run() -> IssuedSecret:
         async with changing(settings) as changes:
-            return await rotate_secret(changes, _vault(settings), tenant, which, seconds_of(overlap), given)
+            return await rotate_secret(changes, _vault(settings), tenant, which, seconds_of(overlap), text)
 
     _show(asyncio.run(run()), as_json=as_json)
 
@@ -109,6 +113,14 @@ def reencrypt(data: Data = None) -> None:
         out.print(f"✗ {lost} cannot be opened with any key: make a new secret and revoke this one", markup=False)
     if report.lost:
         raise typer.Exit(FAILED)
+
+
+def _given(option: str | None) -> str:
+    """Give the secret to keep, empty: make one. An option that turns out empty was meant to name one."""
+    text = sys.stdin.readline().strip() if option == "-" else option
+    if text == "":
+        raise InvalidValue("--secret names no secret: it is empty. Leave it out to have one made.")
+    return text or ""
 
 
 def _vault(settings: Settings) -> Vault:
