@@ -11,12 +11,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 import structlog
-
-from bridge.settings import Settings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
@@ -25,7 +23,16 @@ QUIET = ("faust", "mode", "aiokafka", "kafka", "werkzeug", "asyncio")
 """Libraries whose everyday messages are noise: warnings and worse only, unless the level is debug."""
 
 
-def configure(settings: Settings) -> None:
+class Wanted(Protocol):
+    """What is asked of the settings, of which not every process has the whole (`web.launch`)."""
+
+    @property
+    def log_format(self) -> str: ...
+    @property
+    def log_level(self) -> str: ...
+
+
+def configure(settings: Wanted) -> None:
     """Set this process's logging up. Again: replaces what an earlier call set up."""
     level = getattr(logging, settings.log_level.upper())
     structlog.configure(
@@ -57,7 +64,7 @@ def get(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
-def as_json(settings: Settings) -> bool:
+def as_json(settings: Wanted) -> bool:
     """Say whether lines are JSON: asked for, or nobody watches."""
     return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
 

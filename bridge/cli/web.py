@@ -22,6 +22,6 @@ def web(
         if value is not None:
             os.environ[name] = str(value)
     settings = load()
-    from web.server import serve
+    from web.launch import launch
 
-    serve(settings)
+    launch(settings)
