@@ -82,6 +82,8 @@ class Router:
         committed = consumer._committed_offset[tp] or 0
         if first > committed:
             earliest = (await consumer.earliest_offsets(tp))[tp]
+            if (opened := self.windows.get(tp.partition)) is not None:
+                return opened
             if first > earliest:
                 doubt("records are missing at the start", partition=tp.partition, committed=committed, first=first)
             metrics.EVENTS_LOST.inc(first - committed)
@@ -92,6 +94,13 @@ class Router:
             )
         window = self.windows[tp.partition] = Window(tp.partition, max(first, committed))
         return window
+
+    async def pass_expired(self, consumer: Any, tp: TP) -> None:
+        """Begin a partition of which nothing is left to read: it may be long until a record comes that would begin it."""
+        end, generation = consumer.highwater(tp), consumer.app.consumer_generation_id
+        earliest = (await consumer.earliest_offsets(tp))[tp]
+        if end == earliest and tp.partition not in self.windows and generation == consumer.app.consumer_generation_id:
+            await self._open(consumer, tp, end)
 
     def _accept(self, window: Window, record: Any) -> None:
         now = self._loop.time()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from bridge import metrics
@@ -24,6 +25,7 @@ LOOK_S = 1.0
 HEAD_S = 90.0
 READING_S = 30.0
 LOOP_S = 30
+ASK_S = 5.0
 
 
 class Watchdog:
@@ -42,7 +44,21 @@ class Watchdog:
             await asyncio.sleep(LOOK_S)
             metrics.LOOP_LAG.set(max(0.0, time.monotonic() - expected))
             self._ticks += 1
+            await self._pass_expired()
             self.look(time.monotonic())
+
+    async def _pass_expired(self) -> None:
+        """See to partitions that have grown and bring nothing: Kafka may have deleted all that was not read."""
+        consumer = self._app.consumer
+        if self._app.rebalancing or not consumer.sought.is_set():
+            return
+        for tp in self._assigned():
+            if tp.partition not in self._router.windows and (consumer.highwater(tp) or 0) > (consumer._committed_offset[tp] or 0):
+                try:
+                    async with asyncio.timeout(ASK_S):
+                        await self._router.pass_expired(consumer, tp)
+                except (TimeoutError, KafkaError):
+                    return  # the broker does not answer now; the next look asks again
 
     def look(self, now: float) -> None:
         """Compare with the last look. Ends the process where nothing has moved for too long."""

@@ -20,8 +20,9 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-check", "enable.auto.commit": False})
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
-        consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+        marks = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10) for p in partitions}
+        ends = {p: end for p, (first, end) in marks.items() if end > first}
+        consumer.assign([TopicPartition(topic, p, first) for p, (first, _) in marks.items()])
         deadline = time.monotonic() + timeout_s
         while any(_position(consumer, topic, p) < end for p, end in ends.items()):
             if time.monotonic() > deadline:
