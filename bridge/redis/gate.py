@@ -7,9 +7,11 @@ Used by `bridge.intake` only. Knows the layout of `scripts/gate.lua` and `script
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bridge.domain.errors import Quota
@@ -24,6 +26,7 @@ from bridge.settings import Settings
 from bridge.summaries import encode, summarise
 
 PENDING_S: Final = 30.0
+CALL_EVENTS: Final = 200  # events that share a script call: a few milliseconds of Redis' time
 
 
 @dataclass(slots=True)
@@ -65,11 +68,23 @@ class Full:
 
 
 Verdict = Admitted | Clashing | Full | Exception
+Decided = Callable[[Verdict], None]
+
+
+class _Call:
+    """Requests of one tenant that share a script call, as its keys and arguments."""
+
+    __slots__ = ("args", "events", "keys", "waiting", "windows")
+
+    def __init__(self, epoch: str, logs: Iterable[str], windows: Sequence[Window]) -> None:
+        self.windows, self.events, self.waiting = windows, 0, list[Decided]()
+        self.keys: list[Argument] = [epoch, *logs]
+        self.args: list[Argument] = []
 
 
 class Gate:
     """
-    Asks Redis on behalf of one tenant's request.
+    Asks Redis on behalf of tenants' requests.
 
     Owners are letters and digits only. `pending_s` is how long a reservation holds other requests back.
     """
@@ -78,27 +93,41 @@ class Gate:
         self._pipe, self._keys = pipe, Keys(settings.topic_prefix)
         self._gate, self._confirm = script("gate"), script("confirm")
         self._bounds = (settings.retention_hours * 3600, settings.duplicate_window_s * 1000, int(pending_s * 1000))
+        self._open: dict[str, _Call] = {}
 
-    def ask(
-        self, tenant: str, windows: Sequence[Window], entrants: Sequence[Entrant], owner: str, done: Callable[[Verdict], None]
-    ) -> None:
+    def ask(self, tenant: str, windows: Sequence[Window], entrants: Sequence[Entrant], owner: str, done: Decided) -> None:
         """
         Let the script decide; `done` is called once, on the loop, with the verdict, or with the exception that prevented it.
 
+        Order: as asked. Requests of one tenant that are asked in one turn of the loop travel in one script call, each decided
+               by itself.
         Again: every event counts in every window each time it is let in, a repetition too; a refused request never does.
         """
-        keys: list[Argument] = [self._keys.epoch, self._keys.rate(tenant)]
-        args: list[Argument] = [self._pipe.run_id, owner, *self._bounds, len(windows)]
-        for window in windows:
-            args += (window.quota, window.seconds)
-        args.append(len(entrants))
+        call = self._open.get(tenant)
+        if call is None or call.windows is not windows or call.events + len(entrants) > CALL_EVENTS:
+            call = self._begin(tenant, windows)
+        call.waiting.append(done)
+        call.events += len(entrants)
+        call.args += (owner, len(entrants))
         for entrant in entrants:
-            self._describe(entrant, keys, args)
+            self._describe(entrant, call.keys, call.args)
 
-        def decided(reply: Reply) -> None:
-            done(reply if isinstance(reply, Exception) else _verdict(reply, windows))
+    def _begin(self, tenant: str, windows: Sequence[Window]) -> _Call:
+        """Open a call; one that the tenant has open already leaves first."""
+        if tenant in self._open:
+            self._leave(tenant)
+        logs = [self._keys.rate(tenant, window.seconds) for window in windows]
+        call = self._open[tenant] = _Call(self._keys.epoch, logs, windows)
+        asyncio.get_running_loop().call_soon(self._leave, tenant, call)
+        return call
 
-        self._pipe.send_script(self._gate, keys, args, decided)
+    def _leave(self, tenant: str, call: _Call | None = None) -> None:
+        """Send a tenant's open call, if it is still this one."""
+        if call is None or self._open.get(tenant) is call:
+            leaving = self._open.pop(tenant)
+            sizes = [number for window in leaving.windows for number in (window.quota, window.seconds)]
+            args = [self._pipe.run_id, *self._bounds, len(leaving.windows), *sizes, len(leaving.waiting), *leaving.args]
+            self._pipe.send_script(self._gate, leaving.keys, args, partial(_decided, leaving))
 
     def _describe(self, entrant: Entrant, keys: list[Argument], args: list[Argument]) -> None:
         names, event, expected = self._keys, entrant.event, entrant.expected
@@ -137,14 +166,25 @@ class Gate:
         return text
 
 
-def _verdict(reply: list[Reply], windows: Sequence[Window]) -> Verdict:
+def _decided(call: _Call, reply: Reply) -> None:
+    failed = isinstance(reply, Exception)
+    verdicts = [reply] * len(call.waiting) if failed else [_verdict(one, call.windows, reply[0] == 1) for one in reply[1:]]
+    for done, verdict in zip(call.waiting, verdicts, strict=True):
+        try:
+            done(verdict)
+        except Exception as err:  # noqa: BLE001  one request's fault must not keep the other verdicts from their owners
+            fault = {"message": "the handler of a verdict failed", "exception": err}
+            asyncio.get_running_loop().call_exception_handler(fault)
+
+
+def _verdict(reply: list[Reply], windows: Sequence[Window], view_whole: bool) -> Verdict:
     if reply[0] == 2:
-        return Clashing(tuple(reply[2]))
-    states = iter(reply[3:])
+        return Clashing(tuple(reply[1]))
+    states = iter(reply[2:])
     quotas = tuple(
         Quota(f"{window.seconds}s", window.quota, window.seconds, remaining, math.ceil(reset_ms / 1000))
         for window, remaining, reset_ms in zip(windows, states, states, strict=True)
     )
     if reply[0] == 1:
-        return Admitted(tuple(reply[2]), quotas, reply[1] == 1)
-    return Full(quotas, max(1, math.ceil(reply[2] / 1000)))
+        return Admitted(tuple(reply[1]), quotas, view_whole)
+    return Full(quotas, max(1, math.ceil(reply[1] / 1000)))

@@ -8,7 +8,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:holes` | counter | how often a writer said that its part of the view is missing |
 | `<p>:rebuild` | string | who is rebuilding (a token, for seconds) |
 | `<p>:passed` | hash | partition -> the next offset that the router has not finished |
-| `<p>:<tenant>:rate` | list | a millisecond of Redis' clock per event of the longest rate window, oldest first |
+| `<p>:<tenant>:rate:<seconds>` | list | a millisecond of Redis' clock per event of the rate window of that length, oldest first |
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
 | `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved at (ms) |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
@@ -59,9 +59,9 @@ class Keys:
         self.rebuild = f"{prefix}:rebuild"
         self.passed = f"{prefix}:passed"
 
-    def rate(self, tenant: str) -> str:
-        """Where the tenant's events are counted."""
-        return f"{self.prefix}:{tenant}:rate"
+    def rate(self, tenant: str, seconds: int) -> str:
+        """Where the tenant's events of one rate window are counted."""
+        return f"{self.prefix}:{tenant}:rate:{seconds}"
 
     def id(self, tenant: str, source: str, event_id: str) -> str:
         """Where a producer's (source, id) leads to its event."""

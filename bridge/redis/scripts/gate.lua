@@ -1,89 +1,157 @@
--- Decide on one request: rate windows, duplicates, and the reservation of its events in the view. All or nothing: a refused
--- request leaves nothing behind. The clock is this server's, for every web process.
+-- Decide on requests of one tenant, in their order: rate windows, duplicates, and the reservation of their events in the view.
+-- Each is let in or refused by itself, all or nothing: a refused request leaves nothing behind. The clock is this server's, for
+-- every web process.
 --
--- KEYS  epoch, rate log, then per event: id (the event's own key again where it was born here), event, correlation set,
---       and one execution per expected process
--- ARGV  server run id, owner, s to keep, duplicate window ms, pending ms, windows, (quota, seconds)..., events, then per event:
---       event key, born here (1/0), accepted ms, correlation id, summary, member, expected processes, (member, pointer)...
--- Returns {1, epoch stands, per event what is known of it or nil, (remaining, reset ms)...}
---         {2, epoch stands, indexes of events whose id stands for another event}
---         {3, epoch stands, ms until it would fit, (remaining, reset ms)...}
+-- KEYS  epoch, per rate window its log, then per event: id (the event's own key again where it was born here), event,
+--       correlation set, and one execution per expected process
+-- ARGV  server run id, s to keep, duplicate window ms, pending ms, windows, (quota, seconds)..., requests, then per request:
+--       owner, events, then per event: event key, born here (1/0), accepted ms, correlation id, summary, member, expected
+--       processes, (member, pointer)...
+-- Returns {epoch stands, per request one of
+--         {1, per event what is known of it or nil, (remaining, reset ms)...}
+--         {2, indexes of events whose id stands for another event}
+--         {3, ms until it would fit, (remaining, reset ms)...}}
 
-local BACKWARDS = 1000 -- ms by which the clock may step back before the log is not believed any more
-local FEW = 8          -- expired entries that are removed one by one
+local BACKWARDS = 1000 -- ms by which the clock may step back before the logs are not believed any more
+local FEW = 32         -- expired entries that are looked for one by one
+local SPARE = 1000     -- ms that a log is kept for longer than its window, so that its expiry need not be moved on every call
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local epoch = redis.call('GET', KEYS[1])
-local stands = epoch and string.sub(epoch, 1, #ARGV[1] + 1) == ARGV[1] .. ':' and 1 or 0
-local log, owner, keep = KEYS[2], ARGV[2], ARGV[3]
-local window_ms, pending_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
-local windows = tonumber(ARGV[6])
-local events = tonumber(ARGV[7 + 2 * windows])
+local keep, window_ms, pending_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local windows = tonumber(ARGV[5])
 
 local function whole(number) return string.format('%.0f', number) end
 
--- How many of the log's `count` entries are no later than `cutoff`.
-local function passed(count, cutoff)
-  local low, high = 0, count
+local function moment(log, index)
+  local text = redis.call('LINDEX', log, index)
+  return text and tonumber(text)
+end
+
+-- When the logs were last written, and never later than now: a clock that stepped back stands still, or has the logs dropped.
+local function last_entry()
+  local last = 0
+  for w = 1, windows do last = math.max(last, moment(KEYS[1 + w], -1) or 0) end
+  if last > now + BACKWARDS then
+    for w = 1, windows do redis.call('DEL', KEYS[1 + w]) end
+    return 0
+  end
+  now = math.max(now, last)
+  return last
+end
+
+-- How many entries of a log are no later than `cutoff`.
+local function passed(log, cutoff)
+  local low, high = 0, redis.call('LLEN', log)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if tonumber(redis.call('LINDEX', log, middle)) > cutoff then high = middle else low = middle + 1 end
+    if moment(log, middle) > cutoff then high = middle else low = middle + 1 end
   end
   return low
 end
 
-local function forget(cutoff)
-  for _ = 1, FEW do
-    local first = redis.call('LINDEX', log, 0)
-    if not first or tonumber(first) > cutoff then return end
-    redis.call('LPOP', log)
+-- Forget what a window has left behind; gives its oldest entry.
+local function forget(log, cutoff)
+  local oldest = moment(log, 0)
+  if not oldest or oldest > cutoff then return oldest end
+  local first = redis.call('LRANGE', log, 1, FEW)
+  for index = 1, #first do
+    if tonumber(first[index]) > cutoff then
+      redis.call('LPOP', log, index)
+      return tonumber(first[index])
+    end
   end
-  redis.call('LTRIM', log, passed(redis.call('LLEN', log), cutoff), -1)
+  redis.call('LTRIM', log, passed(log, cutoff), -1)
+  return moment(log, 0)
 end
 
--- Bring the log into order: never later than now, and nothing that the longest window has left behind.
-local function settle(longest)
-  local last = tonumber(redis.call('LINDEX', log, -1) or 0)
-  if last > now + BACKWARDS then redis.call('DEL', log) elseif last > now then now = last end
-  forget(now - longest)
-  return redis.call('LLEN', log)
+-- One rate window: what its log holds, and what this call adds to it.
+local function open_window(w)
+  local log, length = KEYS[1 + w], ARGV[5 + 2 * w] * 1000
+  local oldest = forget(log, now - length)
+  local stored = oldest and redis.call('LLEN', log) or 0
+  return {log = log, quota = tonumber(ARGV[4 + 2 * w]), length = length, oldest = oldest, stored = stored, held = stored}
 end
 
-local function leaves(index, length) return tonumber(redis.call('LINDEX', log, index)) + length - now end
+-- How long `events` more entries must wait for a window: 0 where they fit.
+local function waits(window, events)
+  local over = window.held + events - window.quota
+  if over <= 0 then return 0 end
+  if over > window.held then return window.length end
+  return (over <= window.stored and moment(window.log, over - 1) or now) + window.length - now
+end
 
--- What every window says to `events` more entries: how long they must wait (0: they fit), and each window's state.
-local function measure(count, longest)
-  local wait, states = 0, {}
-  for w = 1, windows do
-    local quota, length = tonumber(ARGV[5 + 2 * w]), tonumber(ARGV[6 + 2 * w]) * 1000
-    local first = length == longest and 0 or passed(count, now - length)
-    local held = count - first
-    local over = held + events - quota
-    if over > held then wait = math.max(wait, length)
-    elseif over > 0 then wait = math.max(wait, leaves(first + over - 1, length)) end
-    states[w] = {quota - held, held > 0 and leaves(first, length) or length}
+local opened = {}
+
+-- Append each window's state to a reply.
+local function tell(reply)
+  for _, window in ipairs(opened) do
+    reply[#reply + 1] = window.quota - window.held
+    reply[#reply + 1] = (window.oldest or now) + window.length - now
   end
-  return wait, states
+  return reply
 end
+
+local function count(events)
+  for _, window in ipairs(opened) do
+    window.held = window.held + events
+    window.oldest = window.oldest or now
+  end
+end
+
+-- Write what was let in into every log, once.
+local function write(last)
+  local another_second, written, stamps = math.floor(now / SPARE) > math.floor(last / SPARE), {}, {}
+  for _, window in ipairs(opened) do
+    local added = window.held - window.stored
+    for index = #stamps + 1, added do stamps[index] = whole(now) end
+    if added > 0 and not written[window.log] then
+      redis.call('RPUSH', window.log, unpack(stamps))
+      if window.stored == 0 or another_second then redis.call('PEXPIRE', window.log, window.length + SPARE) end
+      written[window.log] = true
+    end
+  end
+end
+
+-- The ids that were asked for, as they stand before this call, and the epoch.
+local function read()
+  local names, key, argument = {KEYS[1]}, 2 + windows, 7 + 2 * windows
+  for _ = 1, tonumber(ARGV[6 + 2 * windows]) do
+    local events = tonumber(ARGV[argument + 1])
+    argument = argument + 2
+    for _ = 1, events do
+      if ARGV[argument + 1] == '0' then names[#names + 1] = KEYS[key] end
+      local processes = tonumber(ARGV[argument + 6])
+      key, argument = key + 3 + processes, argument + 7 + 2 * processes
+    end
+  end
+  local texts, found = redis.call('MGET', unpack(names)), {}
+  for index = 2, #names do found[names[index]] = texts[index] end
+  return texts[1], found
+end
+
+local epoch, texts = read()
 
 -- What the id is known for: nothing (free to take), the same event, or another one.
 local function known(key, event_key)
-  local text = redis.call('GET', key)
-  if not text then return nil end
+  local text = texts[key]
+  if not text then return false end
   local state, of, ms, since = string.match(text, '^(%a)|([^|]*)|(%d+)|.*|[^|]-@?(%d*)$')
   local lasts = false
   if state == 'd' then lasts = now - ms < window_ms elseif state == 'p' then lasts = now - since < pending_ms end
-  if not lasts then return nil end
+  if not lasts then return false end
   return of == event_key and text or 'other'
 end
 
-local function reserve(key, argument)
+local function reserve(owner, key, argument)
   local event_key, born, ms, cid = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2], ARGV[argument + 3]
+  local stamp = whole(now)
   if born == '0' then
-    redis.call('SET', KEYS[key], 'p|' .. event_key .. '|' .. ms .. '|' .. cid .. '|' .. owner .. '@' .. whole(now), 'EX', keep)
+    local text = 'p|' .. event_key .. '|' .. ms .. '|' .. cid .. '|' .. owner .. '@' .. stamp
+    redis.call('SET', KEYS[key], text, 'EX', keep)
+    texts[KEYS[key]] = text
   end
-  redis.call('HSET', KEYS[key + 1], 'd', ARGV[argument + 4], 'r', whole(now))
+  redis.call('HSET', KEYS[key + 1], 'd', ARGV[argument + 4], 'r', stamp)
   redis.call('EXPIRE', KEYS[key + 1], keep)
   local members = {ARGV[argument + 5]}
   for process = 1, tonumber(ARGV[argument + 6]) do
@@ -94,42 +162,32 @@ local function reserve(key, argument)
   redis.call('EXPIRE', KEYS[key + 2], keep)
 end
 
-local function each(act)
-  local key, argument = 3, 8 + 2 * windows
+-- Decide on one request, whose events begin at `key` and `argument`; gives the reply, and where the next request begins.
+local function decide(owner, events, key, argument)
+  local found, clashes, starts, wait = {}, {}, {}, 0
+  for _, window in ipairs(opened) do wait = math.max(wait, waits(window, events)) end
   for event = 1, events do
-    act(event, key, argument)
+    starts[event] = {key, argument}
+    found[event] = ARGV[argument + 1] == '0' and known(KEYS[key], ARGV[argument])
+    if found[event] == 'other' then clashes[#clashes + 1] = event - 1 end
     local processes = tonumber(ARGV[argument + 6])
     key, argument = key + 3 + processes, argument + 7 + 2 * processes
   end
-end
-
-local function flat(reply, states, taken)
-  for _, state in ipairs(states) do
-    reply[#reply + 1] = state[1] - taken
-    reply[#reply + 1] = state[2]
+  if wait > 0 then return tell({3, wait}), key, argument end
+  if #clashes > 0 then return {2, clashes}, key, argument end
+  for event = 1, events do
+    if not found[event] then reserve(owner, starts[event][1], starts[event][2]) end
   end
-  return reply
+  count(events)
+  return tell({1, found}), key, argument
 end
 
-local longest = 0
-for w = 1, windows do longest = math.max(longest, ARGV[6 + 2 * w] * 1000) end
-local wait, states = measure(settle(longest), longest)
-if wait > 0 then return flat({3, stands, wait}, states, 0) end
-
-local found, clashes = {}, {}
-each(function(event, key, argument)
-  found[event] = ARGV[argument + 1] == '0' and known(KEYS[key], ARGV[argument]) or false
-  if found[event] == 'other' then clashes[#clashes + 1] = event - 1 end
-end)
-if #clashes > 0 then return {2, stands, clashes} end
-
-local stamps = {}
-for event = 1, events do stamps[event] = whole(now) end
-if windows > 0 then
-  redis.call('RPUSH', log, unpack(stamps))
-  redis.call('PEXPIRE', log, longest)
+local last = last_entry()
+for w = 1, windows do opened[w] = open_window(w) end
+local replies = {epoch and string.sub(epoch, 1, #ARGV[1] + 1) == ARGV[1] .. ':' and 1 or 0}
+local key, argument = 2 + windows, 7 + 2 * windows
+for request = 1, tonumber(ARGV[6 + 2 * windows]) do
+  replies[request + 1], key, argument = decide(ARGV[argument], tonumber(ARGV[argument + 1]), key, argument + 2)
 end
-each(function(event, key, argument)
-  if not found[event] then reserve(key, argument) end
-end)
-return flat({1, stands, found}, states, events)
+write(last)
+return replies
