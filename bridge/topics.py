@@ -35,6 +35,7 @@ class Topic:
             config["retention.ms"] = str(getattr(settings, self.retention) * HOUR_MS)
         if "compact" in self.cleanup:
             config["min.compaction.lag.ms"] = str(HOUR_MS)
+            config["segment.ms"] = str(HOUR_MS)  # only closed segments are compacted, and every start reads what is not
         return config
 
 

@@ -61,7 +61,7 @@ def topics() -> str:
     )
 
 
-CONFIGS = ("cleanup.policy", "retention.ms", "max.message.bytes", "min.compaction.lag.ms")
+CONFIGS = ("cleanup.policy", "retention.ms", "max.message.bytes", "min.compaction.lag.ms", "segment.ms")
 
 
 def cli() -> str:

@@ -151,12 +151,14 @@ class Decisions:
         Make sure that the log itself lets the fact count, for ever.
 
         What stands before a record never changes, so neither does this. A marker of a newer epoch before it comes from a
-        rebuild that lost its right in the middle: every fact of this epoch would be void, so the view is declared lost.
+        rebuild that lost its right in the middle: every fact of this epoch would be void, so the view is declared lost. If it
+        is of that newer epoch already, only we slept.
         """
         ref, version = tentative.change.ref, tentative.version
         found = await self._fate(ref, version, max(0.1, deadline - asyncio.get_running_loop().time()))
         if found == "void":
-            await self._pipe.script(script("close_epoch"), (self._keys.epoch, self._keys.holes), ())
+            ours = f"{tentative.run_id}:{tentative.epoch}"
+            await self._pipe.script(script("close_epoch"), (self._keys.epoch, self._keys.holes), (ours,))
         if found != "counts":
             raise ViewUnavailable(f"The change of {ref} could not be read back from Kafka; see later what became of it.")
 

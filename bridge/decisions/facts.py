@@ -3,8 +3,8 @@
 The facts that decisions leave in a compacted topic, and the fold by which every reader comes to the same state.
 
 A fact's key is `<kind>/<tenant>/<id>/<version>` and its header `epoch` the life of the Redis view that it was decided in. A
-rebuild writes the marker `epoch//<writer>/<number>` to every partition: what an older life adds behind it is void. Of one object the
-highest valid version counts. Pure: called by the registry's view, by `bridge.decisions` and by the rebuild.
+rebuild writes the marker `epoch//<writer>/<number>` to every partition: what an older life adds behind it is void. Of one
+object the highest valid version counts. Pure: called by the registry's view, by `bridge.decisions` and by the rebuild.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("events", "the number of partitions"),
         ("executions", "cleanup.policy"),
         ("executions", "min.compaction.lag.ms"),
+        ("executions", "segment.ms"),
         ("deadletters", "the topic"),
         ("registry", "the topic"),
         ("usage", "the topic"),
