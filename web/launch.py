@@ -4,6 +4,7 @@ Put the web server in the place of this process (`evb web`), with what it needs 
 
 The server supervises its workers as long as it runs, so it is a program of its own (`web.__main__`) that never loads what reads
 and checks the settings: a third of its memory would be that. Its workers read the settings themselves.
+Why: docs/decisions/0033-the-web-supervisor-is-its-own-program.md.
 """
 
 from __future__ import annotations
