@@ -18,9 +18,10 @@ def tls_relay(target: int, certificate: Path, key: Path) -> Iterator[int]:
     context.load_cert_chain(certificate, key)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_only_faults)
-    listening = loop.run_until_complete(asyncio.start_server(lambda r, w: _serve(target, r, w), "127.0.0.1", 0, ssl=context))
     thread = threading.Thread(target=loop.run_forever, name="tls-relay")
     thread.start()
+    listen = asyncio.start_server(lambda r, w: _serve(target, r, w), "127.0.0.1", 0, ssl=context)
+    listening = asyncio.run_coroutine_threadsafe(listen, loop).result(10)
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
