@@ -34,7 +34,7 @@ from bridge.view.status import StatusView
 from processors.app import group_of
 from tests.conftest import StackOfTests
 from tests.integration.valkey import OwnValkey
-from tests.integration.view_facts import Door, Log, Stored, everything, make_event, make_execution, ms_now, until
+from tests.integration.view_facts import Door, Log, Stored, chunks, everything, make_event, make_execution, ms_now, until
 
 MANY = int(os.environ.get("TEST_REBUILD", "20000"))
 
@@ -134,8 +134,8 @@ async def filled(site: Site, count: int) -> list[Stored]:
     """Live through `count` events: accepted at the door, emitted, executed, passed."""
     events = [make_event(n, tenant=("acme", "beta")[n % 2], correlation_id="tree" if n % 100 == 7 else "") for n in range(count)]
     stored = site.log.events(events)
-    for one in stored:
-        await site.door.accept(one)
+    for some in chunks(stored, 200):
+        await asyncio.gather(*(site.door.accept(one) for one in some))
     emitted = [make_event(count + n, correlation_id=events[n].key, causationid="x", hops="1") for n in range(0, count, 50)]
     for one in site.log.events(emitted):
         site.projection.emitted(one.event, one.accepted_ms, one.position.partition, one.position.offset)

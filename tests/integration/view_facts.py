@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from confluent_kafka import KafkaError, Message, Producer
@@ -23,6 +23,8 @@ from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
 from bridge.topics import EVENTS, EXECUTIONS
+
+T = TypeVar("T")
 
 
 def make_event(number: int, tenant: str = "acme", correlation_id: str = "", **attributes: str) -> Event:
@@ -174,17 +176,26 @@ def everything(outside: redis.Redis, settings: Settings) -> dict[str, object]:
     """What the view says: every key but those that say how it came about, with what it holds."""
     found: dict[str, object] = {}
     keys = Keys(settings.topic_prefix)
-    for name in outside.scan_iter(f"{keys.prefix}:*", 1000):
-        if name in (keys.epoch, keys.holes, keys.rebuild) or name.endswith(":rate"):
-            continue
-        match outside.type(name):
-            case "string":
-                found[name] = outside.get(name)
-            case "hash":
-                found[name] = {field: value for field, value in outside.hgetall(name).items() if field != "r"}
-            case "set":
-                found[name] = outside.smembers(name)
-    return found
+    hidden = {keys.epoch, keys.holes, keys.rebuild}
+    for kind, read in (("string", "get"), ("hash", "hgetall"), ("set", "smembers")):
+        names = {n for n in outside.scan_iter(f"{keys.prefix}:*", 1000, kind) if n not in hidden and not n.endswith(":rate")}
+        for some in chunks(sorted(names), 1000):
+            with outside.pipeline(transaction=False) as pipeline:
+                for name in some:
+                    getattr(pipeline, read)(name)
+                found |= zip(some, pipeline.execute(), strict=True)
+    return {name: _lasting(value) for name, value in found.items()}
+
+
+def _lasting(value: object) -> object:
+    """Leave out of a summary when it was reserved."""
+    return {field: text for field, text in value.items() if field != "r"} if isinstance(value, dict) else value
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Give the items in groups of `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 async def until(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15) -> Any:
