@@ -48,7 +48,8 @@ class Follower:
         self._targets: dict[int, int] = {}
         self._batch: list[Message] = []
         self._heard = 0.0
-        self._fault = "it has not begun"
+        self._level = False
+        self._fault = "it has not come to the end yet"
         self._caught_up = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{topic}", daemon=True)
@@ -64,7 +65,7 @@ class Follower:
     @property
     def current(self) -> bool:
         """Whether the handler has had everything up to seconds ago."""
-        return self._caught_up.is_set() and self.age_s < STALE_S and not self._fault and self._thread.is_alive()
+        return self._level and self.age_s < STALE_S and not self._fault and self._thread.is_alive()
 
     @property
     def age_s(self) -> float:
@@ -91,14 +92,13 @@ class Follower:
                 self._closing.wait(0.5)
 
     def _follow(self) -> None:
+        self._level = False
         self._batch.clear()
         self._reason.clear()
         consumer = Consumer(self._config)
         try:
             partitions = self._partitions(consumer)
-            for partition in partitions:
-                if partition not in self._targets:
-                    self._targets[partition] = self._end(consumer, partition)
+            self._targets = {partition: self._end(consumer, partition) for partition in partitions}
             start = [TopicPartition(self._topic, p, self._next.get(p, OFFSET_BEGINNING)) for p in partitions]
             consumer.assign(start)
             self._answered()
@@ -135,9 +135,9 @@ class Follower:
         for message in self._batch:
             self._next[cast(int, message.partition())] = cast(int, message.offset()) + (message.error() is None)
         self._batch.clear()
+        if not self._level and all(self._next.get(p, -1) >= end for p, end in self._targets.items()):
+            self._level = True
         self._answered()
-        if not self._caught_up.is_set() and all(self._next.get(p, -1) >= end for p, end in self._targets.items()):
-            self._caught_up.set()
 
     def _look(self, consumer: Any, partition: int) -> None:
         """Find out whether it is quiet or the brokers are away; librdkafka itself goes on dialling them."""
@@ -149,9 +149,12 @@ class Follower:
             self._answered()
 
     def _answered(self) -> None:
+        """Note that the brokers answer; all is well again once the handler has had what there was when we began anew."""
         self._reason.clear()
         self._heard = time.monotonic()
-        self._say("")
+        if self._level:
+            self._say("")
+            self._caught_up.set()
 
     def _partitions(self, consumer: Any) -> list[int]:
         found = consumer.list_topics(self._topic, ASK_S).topics[self._topic]
