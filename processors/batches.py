@@ -127,6 +127,14 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         found = await self._ensure_consumer().offsets_for_times(asked)
         return {TP(tp.topic, tp.partition): at.offset if at else None for tp, at in found.items()}
 
+    async def seek_to_start(self, partitions: Iterable[TP]) -> None:
+        """Go back to the first record of each partition."""
+        await self.call_thread(self._seek_to_start, list(partitions))
+
+    async def _seek_to_start(self, partitions: list[TP]) -> None:
+        if partitions:
+            await self._ensure_consumer().seek_to_beginning(*(TopicPartition(*tp) for tp in partitions))
+
     async def pause_fetching(self, partitions: Iterable[TP]) -> None:
         """Stop aiokafka from fetching partitions ahead: Faust's own pause only hides what was fetched."""
         await self.call_thread(self._pause_fetching, list(partitions))
@@ -181,7 +189,9 @@ class BatchConsumer(driver.Consumer):
         return done
 
     async def perform_seek(self) -> None:
-        await super().perform_seek()
+        await super().perform_seek()  # passes over partitions without a commit, of which Faust may have dropped records before
+        fresh = [tp for tp in self.assignment() if not self._committed_offset[tp] and not self._is_changelog_tp(tp)]
+        await self._thread.seek_to_start(fresh)
         self.sought.set()
 
     async def wait_empty(self) -> None:
