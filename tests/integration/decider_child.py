@@ -65,14 +65,15 @@ async def main(words: Sequence[str]) -> None:
             await tried.acquire()
         print("tried", flush=True)
         await running
-        await say(orjson.dumps([asdict(one) for one in attempts]).decode())
-        await say(str(changes.registry.windows("acme")[0].quota))
+        told = await say(orjson.dumps([asdict(one) for one in attempts]).decode())
+        while told:
+            told = await say(str(changes.registry.windows("acme")[0].quota))
 
 
-async def say(text: str) -> None:
-    """Say something, and wait to be told to go on."""
+async def say(text: str) -> bool:
+    """Say something, and wait to be told to go on; False where nobody is there any more."""
     print(text, flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    return bool(await asyncio.to_thread(sys.stdin.readline))
 
 
 if __name__ == "__main__":
