@@ -158,21 +158,27 @@ def test_a_client_that_leaves_is_counted_and_harms_nobody(server: Server, tenant
 
 
 def test_a_thousand_slow_clients_do_not_disturb_the_others(server: Server, tenant: Tenant) -> None:
+    alone = median_of_posts(server, tenant)
     slow = [socket.create_connection(("127.0.0.1", server.settings.port)) for _ in range(1000)]
     try:
         for index, connection in enumerate(slow):
             raw = post(tenant, EVENT[:10], length=b"49") if index % 2 else b"POST /fx/events HTTP/1.1\r\nHost: x\r\n"
             connection.sendall(raw)
-        took = []
-        for _ in range(20):
-            began = time.perf_counter()
-            assert talk_once(server, post(tenant)).startswith(b"HTTP/1.1 202")
-            took.append(time.perf_counter() - began)
-        assert sorted(took)[10] < 0.05, took
+        beside = median_of_posts(server, tenant)
+        assert beside < max(0.05, 2 * alone), (alone, beside)  # the second: on a busy machine everything is slow
     finally:
         ends = [end_of(connection) for connection in slow]
     assert sum(end.startswith(b"HTTP/1.1 408") for end in ends) == 500
     assert sum(end == b"" for end in ends) == 500
+
+
+def median_of_posts(server: Server, tenant: Tenant) -> float:
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert talk_once(server, post(tenant)).startswith(b"HTTP/1.1 202")
+        took.append(time.perf_counter() - began)
+    return sorted(took)[10]
 
 
 def talk_once(server: Server, raw: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from bridge.cloudevents import http
 from bridge.domain.errors import InvalidEvent
 from bridge.domain.event import Event
 from bridge.domain.limits import ATTRIBUTES, BATCH_EVENTS
+from tests.timing import quickest
 
 ONE = {"content-type": "Application/CloudEvents+JSON; charset=UTF-8"}
 MANY = {"content-type": "application/cloudevents-batch+json"}
@@ -171,6 +171,5 @@ def test_the_size_of_a_batch() -> None:
 
 def test_too_many_members_are_refused_without_reading_them_all() -> None:
     body = b"{" + b",".join(b'"k%d":%d' % (n, n) for n in range(1_000_000)) + b"}"
-    began = time.process_time()
     assert faults_of(body) == {"": f"has more than {ATTRIBUTES} attributes"}
-    assert time.process_time() - began < 0.15
+    assert quickest(lambda: faults_of(body), 0.15) < 0.15

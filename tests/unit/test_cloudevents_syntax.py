@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from bridge.cloudevents import attributes, syntax
+from tests.timing import quickest
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,11 @@ def test_the_charset_is_found() -> None:
     "unit", ["a", "/a", "a@", "%41", "a/b", ";", "; ", "; a=b", ' ;a="', '\\"', " ", "a:", "1", "//", "[", ".0"]
 )
 def test_time_grows_with_the_length_only(check: Callable[[str], str], unit: str) -> None:
-    began = time.process_time()
-    for head in ("", "a/b", "http://", "2026-01-01T00:00:00"):
-        check(head + unit * (8192 // len(unit)) + "\0")
-    assert time.process_time() - began < 0.25
+    def check_all() -> None:
+        for head in ("", "a/b", "http://", "2026-01-01T00:00:00"):
+            check(head + unit * (8192 // len(unit)) + "\0")
+
+    assert quickest(check_all, 0.25) < 0.25
 
 
 @pytest.mark.parametrize("name", ["a", "0", "traceparent", "x" * 40])
