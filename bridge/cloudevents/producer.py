@@ -8,6 +8,7 @@ The HTTP binding and the JSON format call it with canonical texts and say where 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 from bridge.cloudevents import attributes as rules
 from bridge.cloudevents import syntax
@@ -29,6 +30,9 @@ _SYNTAX: Mapping[str, Callable[[str], str]] = {
     "datacontenttype": _content_type_fault,
 }
 _LIMITS = {"correlationid": CORRELATION_CHARS}
+_REPEATED = frozenset({"specversion", "source", "type", "datacontenttype", "dataschema"})
+"""What the same producer sends with the same value again and again: looked at once."""
+_SHORT = 256
 
 
 def attribute_faults(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -41,7 +45,11 @@ def attribute_faults(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]
         yield "", f"has {len(attributes)} attributes; the limit is {ATTRIBUTES}"
         return
     for name, text in attributes.items():
-        if fault := rules.name_fault(name) or _value_fault(name, text):
+        if name in _REPEATED and len(text) <= _SHORT:
+            fault = _seen_fault(name, text)
+        else:
+            fault = rules.name_fault(name) or _value_fault(name, text)
+        if fault:
             yield name, fault
     for name in rules.REQUIRED:
         if name not in attributes:
@@ -62,3 +70,6 @@ def _value_fault(name: str, text: str) -> str:
         return "must be 1.0"
     check = _SYNTAX.get(name)
     return check(text) if check else ""
+
+
+_seen_fault = lru_cache(maxsize=4096)(_value_fault)

@@ -15,16 +15,17 @@ import uuid
 NAMESPACE = uuid.UUID("6f1d3c5e-2b7a-5d94-9c0e-4a8b7e21d3f6").bytes
 """Fixed for ever: changing it would make every known event unknown."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: json.dumps would make one per call
+_quote = json.encoder.encode_basestring
+"""A text as JSON writes it without escaping what is not ASCII."""
+
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
-def _uuid5(parts: list[str | int]) -> str:
-    name = _encode(parts).encode("utf-8", "surrogatepass")
-    digest = bytearray(hashlib.sha1(NAMESPACE + name, usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+def _uuid5(*parts: str | int) -> str:
+    array = ",".join(_quote(part) if isinstance(part, str) else str(part) for part in parts)
+    name = NAMESPACE + f"[{array}]".encode("utf-8", "surrogatepass")
+    text = hashlib.sha1(name, usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 def event_key(tenant: str, source: str, event_id: str, event_type: str, content_type: str, data: bytes) -> str:
@@ -35,19 +36,19 @@ def event_key(tenant: str, source: str, event_id: str, event_type: str, content_
     """
     content = hashlib.sha256(f"{event_type}\n{content_type}\n".encode("utf-8", "surrogatepass"))
     content.update(data)
-    return _uuid5([tenant, source, event_id, content.hexdigest()])
+    return _uuid5(tenant, source, event_id, content.hexdigest())
 
 
 def emitted_key(execution: str, index: int) -> str:
     """Name the event that an execution emits as its `index`-th (from 0)."""
-    return _uuid5([execution, "emit", index])
+    return _uuid5(execution, "emit", index)
 
 
 def execution_id(event_key: str, process: str, replay: str = "") -> str:
     """Name one event's run through one process; a replay is an execution of its own."""
-    return _uuid5([event_key, process, replay])
+    return _uuid5(event_key, process, replay)
 
 
 def result_id(execution: str, index: int) -> str:
     """Name the `index`-th result (from 0) of an execution."""
-    return _uuid5([execution, index])
+    return _uuid5(execution, index)

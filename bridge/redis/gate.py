@@ -8,10 +8,9 @@ Used by `bridge.intake` only. Knows the layout of `scripts/gate.lua` and `script
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from bridge.domain.errors import Quota
@@ -31,12 +30,18 @@ CALL_EVENTS: Final = 200  # events that share a script call: a few milliseconds 
 
 @dataclass(slots=True)
 class Entrant:
-    """One event at the gate: named and stamped, with the processes that are expected to run it."""
+    """
+    One event at the gate: named and stamped, with the processes that are expected to run it.
+
+    `id_name` and `event_name` are where Redis keeps it, once it has been asked about.
+    """
 
     event: Event
     born: bool
     accepted_ms: int
     expected: Sequence[str]
+    id_name: str = ""
+    event_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +137,21 @@ class Gate:
     def _describe(self, entrant: Entrant, keys: list[Argument], args: list[Argument]) -> None:
         names, event, expected = self._keys, entrant.event, entrant.expected
         tenant, key, correlation_id = event.tenant, event.key, event.correlation_id
-        where = names.event(tenant, key)
-        keys += (
-            where if entrant.born else names.id(tenant, event.source, event.id),
-            where,
-            names.correlation(tenant, correlation_id),
-        )
+        self._place(entrant)
+        keys += (entrant.id_name, entrant.event_name, names.correlation(tenant, correlation_id))
         summary = encode(summarise(event, entrant.accepted_ms))
         args += (key, int(entrant.born), entrant.accepted_ms, correlation_id, summary, event_member(key), len(expected))
         for process in expected:
             execution = execution_id(key, process)
             keys.append(names.execution(tenant, execution))
             args += (execution_member(execution), pointer(key, process))
+
+    def _place(self, entrant: Entrant) -> None:
+        """Name the event's keys, once. A born event needs no look-up by its id, so its own key stands in."""
+        if not entrant.event_name:
+            names, event = self._keys, entrant.event
+            entrant.event_name = names.event(event.tenant, event.key)
+            entrant.id_name = entrant.event_name if entrant.born else names.id(event.tenant, event.source, event.id)
 
     def settle(self, outcomes: Sequence[tuple[Entrant, str, str]], done: Callable[[Reply], None]) -> None:
         """
@@ -154,9 +162,8 @@ class Gate:
         keys: list[Argument] = []
         args: list[Argument] = []
         for entrant, owner, position in outcomes:
-            event = entrant.event
-            where = self._keys.event(event.tenant, event.key)
-            keys += (where if entrant.born else self._keys.id(event.tenant, event.source, event.id), where)
+            self._place(entrant)
+            keys += (entrant.id_name, entrant.event_name)
             args += (owner, position)
         self._pipe.send_script(self._confirm, keys, args, done)
 
@@ -182,9 +189,16 @@ def _verdict(reply: list[Reply], windows: Sequence[Window], view_whole: bool) ->
         return Clashing(tuple(reply[1]))
     states = iter(reply[2:])
     quotas = tuple(
-        Quota(f"{window.seconds}s", window.quota, window.seconds, remaining, math.ceil(reset_ms / 1000))
-        for window, remaining, reset_ms in zip(windows, states, states, strict=True)
+        [
+            Quota(_name(window.seconds), window.quota, window.seconds, remaining, -(-reset_ms // 1000))
+            for window, remaining, reset_ms in zip(windows, states, states, strict=True)
+        ]
     )
     if reply[0] == 1:
         return Admitted(tuple(reply[1]), quotas, view_whole)
-    return Full(quotas, max(1, math.ceil(reply[1] / 1000)))
+    return Full(quotas, max(1, -(-reply[1] // 1000)))
+
+
+@lru_cache(maxsize=1024)
+def _name(seconds: int) -> str:
+    return f"{seconds}s"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import quote
 
 from bridge.cloudevents import http, syntax
 from bridge.domain.errors import UnsupportedMedia
@@ -32,7 +31,7 @@ async def accept(request: Request, services: Services) -> Answer:
     headers = (*JSON_ANSWER, *quota_headers(accepted.quotas))
     if syntax.media_type(request.headers.get("content-type", "")) == http.BATCH:
         return Answer(202, wire.write(receipts), headers)
-    location = ("location", f"/events/{quote(receipts[0].key, safe='')}")
+    location = ("location", f"/events/{receipts[0].key}")
     return Answer(202, wire.write(receipts[0]), (*headers, location))
 
 
