@@ -4,8 +4,7 @@
 -- ARGV  per event: owner, `partition:offset`, or nothing where Kafka did not confirm it: then the id is free again
 -- Returns how many confirmed events the view does not know any more.
 
-local function settle(key, owner, position)
-  local text = redis.call('GET', key)
+local function settle(key, text, owner, position)
   if not text then return end
   local rest = string.match(text, '^p(|.*|)' .. owner .. '@%d+$')
   if not rest then return end
@@ -18,10 +17,12 @@ local function newer(known, position)
   return known_partition ~= partition or tonumber(known_offset) < tonumber(offset)
 end
 
-local missing = 0
+local ids, missing = {}, 0
+for event = 1, #KEYS / 2 do ids[event] = KEYS[2 * event - 1] end
+local texts = redis.call('MGET', unpack(ids)) -- nothing for a born event, whose key holds a hash
 for event = 1, #KEYS / 2 do
   local id, summary, owner, position = KEYS[2 * event - 1], KEYS[2 * event], ARGV[2 * event - 1], ARGV[2 * event]
-  if id ~= summary then settle(id, owner, position) end
+  settle(id, texts[event], owner, position)
   if position ~= '' then
     local known = redis.call('HMGET', summary, 'd', 'p')
     if not known[1] then missing = missing + 1
