@@ -139,10 +139,18 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         """Stop aiokafka from fetching partitions ahead: Faust's own pause only hides what was fetched."""
         await self.call_thread(self._pause_fetching, list(partitions))
 
+    async def resume_fetching(self) -> None:
+        """Let aiokafka fetch all that is read for good: everything but the tables' topics."""
+        await self.call_thread(self._resume_fetching)
+
     async def _pause_fetching(self, partitions: list[TP]) -> None:
         consumer = self._ensure_consumer()
         held = consumer.assignment()
         consumer.pause(*(TopicPartition(*tp) for tp in partitions if TopicPartition(*tp) in held))
+
+    async def _resume_fetching(self) -> None:
+        consumer = self._ensure_consumer()
+        consumer.resume(*(tp for tp in consumer.assignment() if not self.consumer._is_changelog_tp(TP(*tp))))
 
 
 class BatchConsumer(driver.Consumer):
@@ -156,8 +164,6 @@ class BatchConsumer(driver.Consumer):
         self.scheduler = BatchScheduler()
         self.ledger: Ledger = self.transport.ledger  # type: ignore[attr-defined]  # BatchTransport
         self.notes: dict[TP, str] = {}
-        self.sought = asyncio.Event()
-        """Set once an assignment's committed offsets are known; Faust may hand records over before."""
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -192,7 +198,6 @@ class BatchConsumer(driver.Consumer):
         await super().perform_seek()  # passes over partitions without a commit, of which Faust may have dropped records before
         fresh = [tp for tp in self.assignment() if not self._committed_offset[tp] and not self._is_changelog_tp(tp)]
         await self._thread.seek_to_start(fresh)
-        self.sought.set()
 
     async def wait_empty(self) -> None:
         deadline = time.monotonic() + DRAIN_S
@@ -205,7 +210,7 @@ class BatchConsumer(driver.Consumer):
         self.ledger.revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.sought.clear()
+        await self._thread.pause_fetching(tp for tp in assigned if not self._is_changelog_tp(tp))  # until recovery is completed
         self.ledger.revoked(assigned)  # the eager protocol: every partition begins again at its committed offset
         await super().on_partitions_assigned(assigned, generation_id)
 

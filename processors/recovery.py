@@ -42,6 +42,8 @@ class TimedRecovery(Recovery):
         consumer: Any = self.app.consumer
         await consumer._thread.pause_fetching(self.active_tps)
         await super().on_recovery_completed(generation_id)
+        if self.app.consumer_generation_id == generation_id:  # only now are the committed offsets known
+            await consumer._thread.resume_fetching()
 
 
 class TimedTables(TableManager):

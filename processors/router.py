@@ -60,9 +60,6 @@ class Router:
             return
         window = self.windows.get(message.tp.partition)
         if window is None:
-            await consumer.sought.wait()
-            if consumer.stale(message):
-                return
             window = await self._open(consumer, message.tp, records[0].offset)
         try:
             for number, record in enumerate(records, 1):

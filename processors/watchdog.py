@@ -50,7 +50,7 @@ class Watchdog:
     async def _pass_expired(self) -> None:
         """See to partitions that have grown and bring nothing: Kafka may have deleted all that was not read."""
         consumer = self._app.consumer
-        if self._app.rebalancing or not consumer.sought.is_set():
+        if self._app.rebalancing:
             return
         for tp in self._assigned():
             if tp.partition not in self._router.windows and (consumer.highwater(tp) or 0) > (consumer._committed_offset[tp] or 0):

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import orjson
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge import topics
@@ -88,6 +89,7 @@ def test_a_finished_execution_never_runs_again(stack: StackOfTests, tmp_path: Pa
     assert usage(settings) == {"acme": len(after.events)}
 
 
+@pytest.mark.timeout(120)
 def test_usage_is_exact_after_kills(stack: StackOfTests, tmp_path: Path) -> None:
     settings = site(stack)
     sender, worker = Sender(settings), Worker(stack, settings, tmp_path, processes="quick")
