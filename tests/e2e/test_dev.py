@@ -29,10 +29,13 @@ from bridge.stack.prepare import prepare
 
 EVB = [sys.executable, "-m", "bridge.cli"]
 READY_S = 60
-SECOND_START_S = 15
-"""What a busy machine may take; 8 s is the promise for an idle one."""
 
 pytestmark = pytest.mark.timeout(180)
+
+
+def patience(seconds: float) -> float:
+    """What may take so long alone may take longer where others wait for the same cores."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 40) -> Any:
@@ -110,8 +113,8 @@ def start(tmp_path: Path) -> Iterator[Starter]:
         assert dev.nothing_is_left()
 
 
-def test_the_ready_file_tells_what_runs_and_the_printed_curl_works(start: Starter) -> None:
-    dev = start()
+def test_the_ready_file_tells_what_runs_and_the_printed_curl_works(product: Dev) -> None:
+    dev = product
     info = dev.info
     assert set(info["pids"]) == {"web", "worker", "kafka", "redis"}
     for pid in info["pids"].values():
@@ -139,14 +142,22 @@ def _statuses(dev: Dev, cid: str) -> set[str]:
     return {execution["status"] for execution in dev.call("GET", f"/fx/cid/{cid}")[1]["executions"]}
 
 
-def test_commands_find_it_by_its_data_directory(start: Starter, tmp_path: Path) -> None:
+def test_commands_find_it_until_ctrl_c_ends_it_cleanly_and_the_second_start_is_quick(start: Starter, tmp_path: Path) -> None:
     dev = start()
     for options, environ in ((["--data", str(dev.data)], {}), ([], {"EVB_DATA": str(dev.data)})):
         done = subprocess.run(
             [*EVB, "topics", "check", "--json", *options], env=os.environ | environ, capture_output=True, check=False, timeout=30
         )
         assert (done.returncode, json.loads(done.stdout)) == (0, [])
-    dev.end()
+
+    began = time.monotonic()
+    dev.end(signal.SIGINT)
+    assert time.monotonic() - began < patience(15)
+    assert dev.process.returncode == 0
+    assert dev.nothing_is_left()
+    assert not dev.ready.exists()
+    assert not (dev.data / "stack.json").exists()
+
     done = subprocess.run(
         [*EVB, "topics", "list", "--data", str(dev.data)], capture_output=True, text=True, check=False, timeout=30
     )
@@ -154,6 +165,7 @@ def test_commands_find_it_by_its_data_directory(start: Starter, tmp_path: Path) 
     assert "No stack runs in" in done.stderr
     with pytest.raises(Misconfigured, match="No stack runs in"):
         locate(tmp_path / "elsewhere")
+    assert start().seconds < patience(15)  # 8 s is the promise for an idle machine
 
 
 def test_a_part_that_dies_is_started_again_and_the_file_tells(start: Starter) -> None:
@@ -173,7 +185,9 @@ def _post(dev: Dev, event_id: str) -> int:
     return 0
 
 
-def test_a_killed_dev_leaves_no_child_and_its_data_serves_the_next(start: Starter) -> None:
+def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begins_with_nothing(
+    start: Starter, tmp_path: Path
+) -> None:
     dev = start()
     assert _post(dev, "kept") == 202
     tenants = dev.info["tenants"]
@@ -186,23 +200,16 @@ def test_a_killed_dev_leaves_no_child_and_its_data_serves_the_next(start: Starte
     found = wait_for("the event", lambda: _completed(second, "kept"))
     assert found["executions"]
 
+    second.end()
+    third = start(tmp_path, "--reset")
+    assert third.info["tenants"][0]["api_key"] != tenants[0]["api_key"]
+    assert third.call("GET", "/events?source=/tests&id=kept")[0] == 404
+
 
 def _completed(dev: Dev, event_id: str) -> Any:
     status, found = dev.call("GET", f"/events?source=/tests&id={event_id}")
     done = status == 200 and found["executions"] and all(e["status"] == "completed" for e in found["executions"])
     return found if done else None
-
-
-def test_ctrl_c_ends_it_cleanly_and_the_second_start_is_quick(start: Starter) -> None:
-    dev = start()
-    began = time.monotonic()
-    dev.end(signal.SIGINT)
-    assert time.monotonic() - began < 15
-    assert dev.process.returncode == 0
-    assert dev.nothing_is_left()
-    assert not dev.ready.exists()
-    assert not (dev.data / "stack.json").exists()
-    assert start().seconds < SECOND_START_S
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
@@ -219,20 +226,8 @@ def _more_than(count: int, found: list[psutil.Process]) -> list[psutil.Process]:
     return found if len(found) > count else []
 
 
-def test_reset_begins_with_nothing(start: Starter, tmp_path: Path) -> None:
-    dev = start()
-    key = dev.info["tenants"][0]["api_key"]
-    assert _post(dev, "gone") == 202
-    dev.end()
-    second = start(tmp_path, "--reset")
-    assert second.info["tenants"][0]["api_key"] != key
-    assert second.call("GET", "/events?source=/tests&id=gone")[0] == 404
-
-
-def test_two_run_side_by_side_and_one_directory_has_one(start: Starter, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    one, two = start(tmp_path / "a"), start(tmp_path / "b")
+def test_two_run_side_by_side_and_one_directory_has_one(product: Dev, start: Starter, tmp_path: Path) -> None:
+    one, two = product, start()
     assert {one.call("GET", "/readyz")[0], two.call("GET", "/readyz")[0]} == {200}
     assert not set(one.info["pids"].values()) & set(two.info["pids"].values())
 
