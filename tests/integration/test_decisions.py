@@ -69,6 +69,7 @@ async def test_of_a_hundred_conflicting_changes_exactly_one_wins_and_readers_see
     assert len(won) == 1, outcomes
     assert set(outcomes) - set(won) <= {"Conflict", "ViewUnavailable", "BrokerUnavailable"}, outcomes
     assert await asyncio.to_thread(quota_of, settings) == int(won[0].split()[1])
+    assert set(await _all_at_once(settings, 1, version=version)) == {"Conflict"}, "that version is history for whoever comes late"
 
 
 async def test_losing_redis_in_the_middle_makes_no_second_winner(stack: StackOfTests) -> None:
