@@ -16,13 +16,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.client import Reason, connection
+from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.settings import Settings
 from bridge.topics import CATALOGUE, Topic
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0
-FIRST_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +132,8 @@ class Admin(AdminClient):
         super().__init__(config)
 
     def cluster(self, timeout_s: float) -> Any:
-        """
-        Ask for the brokers and topics; a refusal is said at once.
-
-        Raises: BrokerUnavailable; Misconfigured where the brokers refuse our credentials or we refuse theirs.
-        """
-        deadline, patience = time.monotonic() + timeout_s, FIRST_LOOK_S
-        while True:  # librdkafka itself would ask on until the time is over, whatever the brokers say
-            left = deadline - time.monotonic()
-            try:
-                return self.list_topics(timeout=max(0.0, min(patience, left)))
-            except KafkaException as err:
-                error = self._reason.error(self, err, "Kafka does not answer")
-                if isinstance(error, Misconfigured) or left <= patience:
-                    raise error from err
-            patience *= 2
+        """Ask for the brokers and topics. Raises: BrokerUnavailable, Misconfigured where we are refused."""
+        return self._reason.ask(self, lambda s: self.list_topics(timeout=s), timeout_s, "Kafka does not answer")
 
 
 def client(settings: Settings) -> Admin:

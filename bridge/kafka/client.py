@@ -1,66 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-How every client of ours reaches Kafka, in librdkafka's names, and how it learns why it is not let in.
-
-All producers and consumers start from here.
-"""
+"""How every client of ours reaches Kafka, in librdkafka's names. All producers and consumers start from here."""
 
 from __future__ import annotations
 
 import logging
-import re
 import ssl
-from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
-
-from bridge.domain.errors import BridgeError, BrokerUnavailable, Misconfigured
+from bridge.domain.errors import Misconfigured
 from bridge.domain.limits import CONFIRM_S, RECORD_BYTES
 from bridge.settings import Kafka, Settings
 
 LOG = logging.getLogger("bridge.kafka")
-
-CURES: Final = {
-    KafkaError._AUTHENTICATION: "Check EVB_KAFKA__SASL_MECHANISM, EVB_KAFKA__SASL_USERNAME and EVB_KAFKA__SASL_PASSWORD.",
-    KafkaError._SSL: "Check EVB_KAFKA__SECURITY_PROTOCOL and EVB_KAFKA__SSL_*.",
-}
-"""What brokers refuse for good, and what to do about it."""
-
-
-class Reason:
-    """
-    Why the brokers let a client not in: librdkafka tells its callers only that it failed, and its `error_cb` why.
-
-    Make one per client and give it as `error_cb`; what it was told arrives with the client's `poll`.
-    """
-
-    def __init__(self) -> None:
-        self._said, self.cure = "", ""
-
-    def clear(self) -> None:
-        """Forget it: the brokers have answered."""
-        self._said, self.cure = "", ""
-
-    def __call__(self, error: KafkaError) -> None:
-        code, said = error.code(), re.sub(r" \(after \d+ms in state \w+\)$", "", error.str())
-        if code == KafkaError._TRANSPORT and ":SSL routines:" in said:  # an alert of the other side comes under this name
-            code = KafkaError._SSL
-        if code in CURES:
-            self._said, self.cure = said, CURES[code]
-
-    def of(self, error: KafkaException) -> str:
-        """Say why a question failed with `error`."""
-        return f"{self._said}. {self.cure}" if self._said else str(error.args[0].str())
-
-    def error(self, client: Any, error: KafkaException, what: str) -> BridgeError:
-        """
-        Give the error to raise where a question of `client` failed with `error`; it begins with `what`.
-
-        Shape: Misconfigured where we are refused, else BrokerUnavailable. A record that `client` has fetched may be lost.
-        """
-        client.poll(0)
-        said = self.of(error)
-        return Misconfigured(f"{what}: {said}") if self.cure else BrokerUnavailable(f"{what}: {said}.")
 
 
 def connection(settings: Settings) -> dict[str, object]:

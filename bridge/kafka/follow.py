@@ -16,7 +16,8 @@ from typing import Any, Final, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from bridge import logs
-from bridge.kafka.client import Reason, connection
+from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.settings import Settings
 
 LOG = logs.get("bridge.follow")

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from bridge.kafka.client import Reason, connection
+from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.settings import Settings
 from bridge.topics import Topic
 
@@ -24,9 +25,8 @@ def committed(settings: Settings, group: str, topic: Topic) -> dict[int, int]:
     consumer = Consumer(connection(settings) | {"group.id": group, "enable.auto.commit": False, "error_cb": reason})
     try:
         asked = [TopicPartition(topic.name(settings), partition) for partition in range(settings.partitions)]
-        found = consumer.committed(asked, timeout=ASK_S)
-    except KafkaException as err:
-        raise reason.error(consumer, err, f"Kafka did not say what the group {group} has committed") from err
+        what = f"Kafka did not say what the group {group} has committed"
+        found = reason.ask(consumer, lambda s: consumer.committed(asked, timeout=s), ASK_S, what)
     finally:
         consumer.close()
     return {one.partition: one.offset for one in found if one.offset >= 0}

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.client import Reason, connection
+from bridge.domain.errors import BridgeError, BrokerUnavailable, Misconfigured
+from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.settings import Settings
 
+T = TypeVar("T")
 TIMEOUT_S = 10.0
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
 """What librdkafka says while it connects again by itself."""
@@ -23,15 +26,13 @@ class Live:
     def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
         """Fix the positions to read from. Raises: BrokerUnavailable; Misconfigured where a topic is missing."""
         # librdkafka demands a group's name of every consumer; with assign() and no commit the brokers never hear of it.
-        reason, group = Reason(), f"{settings.topic_prefix}.live"
-        self._consumer = Consumer(connection(settings) | {"group.id": group, "enable.auto.commit": False, "error_cb": reason})
+        self._reason, group = Reason(), f"{settings.topic_prefix}.live"
+        self._consumer = Consumer(
+            connection(settings) | {"group.id": group, "enable.auto.commit": False, "error_cb": self._reason}
+        )
         try:
             self._consumer.assign([self._end(p) for topic in topics for p in self._partitions(topic)])
-        except KafkaException as err:
-            error = reason.error(self._consumer, err, "Kafka does not answer")
-            self._consumer.close()
-            raise error from err
-        except Misconfigured:
+        except BridgeError:
             self._consumer.close()
             raise
 
@@ -59,11 +60,15 @@ class Live:
                 yield message
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        known = self._ask(lambda seconds: self._consumer.list_topics(topic, timeout=seconds))
+        found = known.topics[topic]
         if found.error or not found.partitions:
             raise Misconfigured(f"The topic {topic} does not exist: run `evb topics ensure`.")
         return [TopicPartition(topic, number) for number in found.partitions]
 
     def _end(self, partition: TopicPartition) -> TopicPartition:
-        _, end = self._consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S)
+        _, end = self._ask(lambda seconds: self._consumer.get_watermark_offsets(partition, timeout=seconds))
         return TopicPartition(partition.topic, partition.partition, end)
+
+    def _ask(self, question: Callable[[float], T]) -> T:
+        return self._reason.ask(self._consumer, question, TIMEOUT_S, "Kafka does not answer")

@@ -7,20 +7,20 @@ Used by the rebuild. Joins no group and commits nothing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from bridge.domain.errors import BrokerUnavailable
+from bridge.domain.errors import BridgeError, BrokerUnavailable
 from bridge.domain.limits import RECORD_BYTES
-from bridge.kafka.client import Reason, connection
+from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.settings import Settings
 from bridge.topics import Topic
 
+T = TypeVar("T")
 ASK_S: Final = 10.0
-LOOK_AGAIN_S: Final = 0.1
 SILENCE_S: Final = 20.0  # without a record for this long, the brokers are away
 
 
@@ -33,8 +33,8 @@ class Scan:
     """
 
     def __init__(self, settings: Settings, topics: Sequence[Topic], since_ms: int | None = None) -> None:
-        reason = Reason()
-        self._consumer = Consumer(_config(settings) | {"error_cb": reason})
+        self._reason = Reason()
+        self._consumer = Consumer(_config(settings) | {"error_cb": self._reason})
         self.total = 0
         self._ends: dict[tuple[str, int], int] = {}
         self._silent_s = 0.0
@@ -42,10 +42,9 @@ class Scan:
             names = [topic.name(settings) for topic in topics]
             starts = self._starts([(name, partition) for name in names for partition in range(settings.partitions)], since_ms)
             self._consumer.assign(starts)
-        except KafkaException as err:
-            error = reason.error(self._consumer, err, "Kafka did not say where the topics end")
+        except BridgeError:
             self._consumer.close()
-            raise error from err
+            raise
 
     def __enter__(self) -> Scan:
         return self
@@ -97,7 +96,7 @@ class Scan:
         asked = [
             TopicPartition(name, partition, OFFSET_BEGINNING if since_ms is None else since_ms) for name, partition in wanted
         ]
-        found = asked if since_ms is None else self._consumer.offsets_for_times(asked, timeout=ASK_S)
+        found = asked if since_ms is None else self._ask(lambda seconds: self._consumer.offsets_for_times(asked, timeout=seconds))
         starts = []
         for begin in found:
             low, high = self._watermarks(TopicPartition(begin.topic, begin.partition))
@@ -109,21 +108,10 @@ class Scan:
         return starts
 
     def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
-        """Ask where a partition begins and ends; again where its leadership is just moving, as it is after its creation."""
-        deadline = time.monotonic() + ASK_S
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(partition, ASK_S, cached=False)
-                return low, high
-            except KafkaException as err:
-                if not _passes(err.args[0]) or time.monotonic() > deadline:
-                    raise
-                time.sleep(LOOK_AGAIN_S)
+        return self._ask(lambda seconds: self._consumer.get_watermark_offsets(partition, seconds, cached=False))
 
-
-def _passes(error: KafkaError) -> bool:
-    """Say whether a fault goes away by itself; librdkafka does not call a moving leader retriable here."""
-    return error.retriable() or error.code() in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+    def _ask(self, question: Callable[[float], T]) -> T:
+        return self._reason.ask(self._consumer, question, ASK_S, "Kafka did not say where the topics end")
 
 
 def _config(settings: Settings) -> dict[str, object]:

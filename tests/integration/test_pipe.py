@@ -288,14 +288,16 @@ async def test_a_server_that_ends_the_handshake_half_way_is_dialled_again(tmp_pa
 
     listening = await asyncio.start_server(serve, "127.0.0.1", server.port)
     try:
-        async with piped(server.settings(timeout_ms=PATIENT)) as pipe:
-            for _ in range(3):
-                await asyncio.wait_for(served.acquire(), 15)
-                assert not pipe.connected
-            listening.close()
-            await asyncio.to_thread(server.start)
-            assert await pipe.wait_connected(15)
-            assert await pipe.call("ECHO", "after all") == b"after all"
+        with structlog.testing.capture_logs() as said:
+            async with piped(server.settings(timeout_ms=PATIENT)) as pipe:
+                for _ in range(3):
+                    await asyncio.wait_for(served.acquire(), 15)
+                    assert not pipe.connected
+                listening.close()
+                await asyncio.to_thread(server.start)
+                assert await pipe.wait_connected(15)
+                assert await pipe.call("ECHO", "after all") == b"after all"
+        assert greeting not in ("http", "unasked") or any("does not speak Redis' protocol" in line["event"] for line in said)
     finally:
         listening.close()
         server.kill()

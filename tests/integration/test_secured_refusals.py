@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 
-from bridge.kafka.admin import ensure_topics
+from bridge import topics
+from bridge.domain.errors import Misconfigured
+from bridge.kafka.admin import client, ensure_topics
+from bridge.kafka.follow import Follower
+from bridge.kafka.groups import committed
+from bridge.kafka.live import Live
+from bridge.kafka.scan import Scan
 from bridge.settings import load
 from bridge.stack.programs import Program
 from tests.integration.secured_stack import PASSWORD, WEB, WORKER, SecuredStack, evb, secured_stack, shows
@@ -20,7 +26,7 @@ from tests.web_under_test import until
 pytestmark = pytest.mark.timeout(180)
 
 WRONG = "not-the-passw0rd"
-COMMANDS = (("doctor", "--json"), ("worker",), ("usage",))
+Fault = Callable[[SecuredStack], Mapping[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -49,31 +55,48 @@ KAFKA = [
 
 
 @pytest.mark.parametrize(("fault", "words", "setting"), KAFKA)
-def test_what_kafka_refuses_is_said_by_every_process(secured: SecuredStack, fault: object, words: str, setting: str) -> None:
-    assert callable(fault)
+def test_every_client_says_what_kafka_refuses(secured: SecuredStack, fault: Fault, words: str, setting: str) -> None:
+    settings = load(secured.environ(fault(secured), secured.redis_of("unix")))
+    follower = Follower(settings, topics.EVENTS.name(settings), lambda batch: None)
+    follower.start()
+    asking: list[Callable[[], object]] = [
+        lambda: client(settings).cluster(10),
+        lambda: Live(settings, [topics.EVENTS.name(settings)]),
+        lambda: Scan(settings, (topics.EVENTS,)),
+        lambda: committed(settings, "nobody", topics.EVENTS),
+    ]
+    for ask in asking:
+        with pytest.raises(Misconfigured, match=words) as refused:
+            ask()
+        assert setting in str(refused.value)
+        assert no_secret(str(refused.value))
+    until(lambda: words in follower.fault and setting in follower.fault, 20)
+    follower.close()
+
+
+@pytest.mark.parametrize(("fault", "words", "setting"), KAFKA[:2])
+def test_every_process_says_what_kafka_refuses(secured: SecuredStack, fault: Fault, words: str, setting: str) -> None:
     environ = secured.environ(fault(secured), secured.redis_of("unix"))
     web = secured.program(WEB, environ)
     try:
         web.spawn()
-        with ThreadPoolExecutor(len(COMMANDS)) as pool:
-            doctor, *others = pool.map(lambda words: evb(environ, *words), COMMANDS)
+        with ThreadPoolExecutor(2) as pool:
+            doctor, worker = pool.map(lambda words: evb(environ, *words), (("doctor", "--json"), ("worker",)))
         (kafka,) = [line for line in json.loads(doctor.stdout) if line["check"] == "kafka"]
         assert (doctor.returncode, kafka["ok"]) == (1, False)
         assert words in kafka["found"]
         assert setting in kafka["found"]
         assert kafka["cure"]
-        for done in others:
-            assert done.returncode == 2, done
-            assert words in done.stderr + done.stdout
-            assert setting in done.stderr + done.stdout
-        for done in (doctor, *others):
-            assert no_secret(done.stdout + done.stderr)
+        assert worker.returncode == 2, worker
+        assert words in worker.stderr
+        assert setting in worker.stderr
         until(lambda: words in followed(web), 20)
         assert setting in followed(web)
         assert readiness(web)[0] == 503
         web.ask_to_end()
         web.await_end()
-        assert no_secret(web.log.read_text())
+        for text in (doctor.stdout, doctor.stderr, worker.stdout, worker.stderr, web.log.read_text()):
+            assert no_secret(text)
     finally:
         web.kill()
 
@@ -108,8 +131,7 @@ REDIS = [
 
 
 @pytest.mark.parametrize(("fault", "logged", "reported"), REDIS)
-def test_what_redis_refuses_is_said_and_intake_goes_on(secured: SecuredStack, fault: object, logged: str, reported: str) -> None:
-    assert callable(fault)
+def test_what_redis_refuses_is_said_and_intake_goes_on(secured: SecuredStack, fault: Fault, logged: str, reported: str) -> None:
     environ = secured.environ(secured.kafka_of("SASL_SSL"), fault(secured))
     ensure_topics(load(environ))
     web, worker = secured.program(WEB, environ), secured.program(WORKER, environ)
@@ -139,7 +161,9 @@ def test_a_plain_client_is_not_let_in(secured: SecuredStack) -> None:
     """What the other tests pass, they pass by their credentials."""
     plain = {"bootstrap_servers": secured.kafka_of("SASL_SSL")["bootstrap_servers"]}
     done: subprocess.CompletedProcess[str] = evb(
-        secured.environ(plain, {"url": f"redis://127.0.0.1:{secured.valkey.port}"}), "doctor", "--json"
+        secured.environ(plain, secured.redis_of("rediss") | {"url": f"redis://127.0.0.1:{secured.valkey.port}"}),
+        "doctor",
+        "--json",
     )
     lines = {line["check"]: line for line in json.loads(done.stdout)}
     assert (lines["kafka"]["ok"], lines["redis"]["ok"]) == (False, False)
