@@ -73,12 +73,15 @@ class Reason:
         deadline, patience = time.monotonic() + timeout_s, FIRST_LOOK_S
         while True:
             try:
-                return question(max(0.0, min(patience, deadline - time.monotonic())))
+                answer = question(max(0.0, min(patience, deadline - time.monotonic())))
             except KafkaException as err:
                 client.poll(0)  # which calls us with the reason
                 passes = err.args[0].retriable() or err.args[0].code() in PASSING
                 if self.cure or not passes or time.monotonic() + PAUSE_S > deadline:
                     raise self._error(err, what) from err
+            else:
+                self.clear()
+                return answer
             time.sleep(PAUSE_S)
             patience *= 2
 
