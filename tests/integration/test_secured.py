@@ -111,7 +111,7 @@ async def test_every_client_of_ours_gets_in(secured: SecuredStack, protocol: str
     )
     try:
         await consumer.start()
-        assert (await asyncio.wait_for(consumer.getone(), 10)).value == b"one"
+        assert (await asyncio.wait_for(consumer.getone(), 30)).value == b"one"
     finally:
         await consumer.stop()
 
@@ -119,7 +119,7 @@ async def test_every_client_of_ours_gets_in(secured: SecuredStack, protocol: str
 async def produce(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     reported: asyncio.Future[object] = loop.create_future()
-    producer = LoopProducer(producing(settings, linger_ms=0), loop, lambda error: None)
+    producer = LoopProducer(producing(settings, linger_ms=0, timeout_s=30), loop, lambda error: None)
     producer.send(topics.EVENTS.name(settings), b"one", key=None, headers=[], report=lambda err, _: reported.set_result(err))
     assert await reported is None
     assert await producer.close(5) == 0
