@@ -52,6 +52,12 @@ LIMITER_DEGRADED = Gauge(
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )
+WORKERS_DIFFERING = Gauge(
+    "evb_workers_differing",
+    "Live workers while they announce different plugin sets, else 0: which processes run then depends on the partition.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
 LOOP_LAG = Gauge(
     "evb_loop_lag_seconds",
     "How late the event loop was in its last look at the clock: anything above 0.05 means that something blocks it.",
@@ -120,6 +126,7 @@ CATALOGUE = (
     EVENTS_ACCEPTED,
     EVENTS_DUPLICATE,
     LIMITER_DEGRADED,
+    WORKERS_DIFFERING,
     LOOP_LAG,
     LOG_LINES_DROPPED,
     EXECUTIONS,

@@ -20,7 +20,7 @@ from bridge.intake.accept import Intake
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.logs import get
-from bridge.metrics import LOOP_LAG
+from bridge.metrics import LOOP_LAG, WORKERS_DIFFERING
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
@@ -32,6 +32,7 @@ from web.services import Services
 
 LOG = get("web")
 LAG_S = 1.0
+WORKERS_S = 5.0
 LOOK_S = 0.5
 
 
@@ -50,7 +51,7 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)
     keeper = ViewKeeper(pipe, settings, Expectation(registry))
-    background = tuple(_watched(loop, one) for one in (guard.run(), keeper.run(), _watch_lag(loop)))
+    background = tuple(_watched(loop, one) for one in (guard.run(), keeper.run(), _watch_lag(loop), _watch_workers(registry)))
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
     return Services(settings, registry, intake, StatusView(pipe, settings), pipe, producer, background)
 
@@ -80,6 +81,21 @@ async def _watch_lag(loop: asyncio.AbstractEventLoop) -> None:
         due = loop.time() + LAG_S
         await asyncio.sleep(LAG_S)
         LOOP_LAG.set(max(0.0, loop.time() - due))
+
+
+async def _watch_workers(registry: Registry) -> None:
+    """Raise an alarm while live workers announce different plugin sets."""
+    alarmed = False
+    while True:
+        differing = registry.differing_plugins()
+        WORKERS_DIFFERING.set(len(differing))
+        if differing and not alarmed:
+            slots = {slot: [f"{one.name} {one.version}" for one in said.processes] for slot, said in differing.items()}
+            LOG.error("the live workers announce different plugins; install the same ones everywhere", slots=slots)
+        elif alarmed and not differing:
+            LOG.info("the live workers announce the same plugins again")
+        alarmed = bool(differing)
+        await asyncio.sleep(WORKERS_S)
 
 
 def _watched(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

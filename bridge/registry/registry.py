@@ -34,7 +34,6 @@ class Registry(View):
         super().__init__(Vault(settings.secret_keys.get_secret_value()).open)
         self._follower = Follower(settings, topics.REGISTRY.name(settings), self._handle)
         self._waiting: set[Callable[[], None]] = set()
-        self._subscribers: list[Callable[[], None]] = []
 
     def start(self) -> None:
         """Begin to read. Once only."""
@@ -63,10 +62,6 @@ class Registry(View):
         """What keeps the view from being current, or an empty text."""
         return self._follower.fault
 
-    def subscribe(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` after every batch of records that changed what readers can see."""
-        self._subscribers.append(callback)
-
     async def fate(self, ref: Ref, version: int, timeout_s: float) -> Fate | None:
         """Wait until this process has read a version of an object, and say what the log makes of it; None: not read in time."""
         loop, news = asyncio.get_running_loop(), asyncio.Event()
@@ -91,9 +86,6 @@ class Registry(View):
         return None if found == "counts" and self.held(ref).version < version else found
 
     def _handle(self, messages: Sequence[Message]) -> None:
-        changed = self.apply([line_of(message) for message in messages])
+        self.apply([line_of(message) for message in messages])
         for wake in tuple(self._waiting):
             wake()
-        if changed:
-            for callback in self._subscribers:
-                callback()
