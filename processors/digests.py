@@ -30,16 +30,17 @@ def digest(execution_id: str) -> bytes:
 class Generation:
     """A set of digests: fixed buckets in one block of memory; a full bucket continues in the next one."""
 
-    __slots__ = ("_buckets", "_filled", "_rows", "count", "span")
+    __slots__ = ("_buckets", "_filled", "_most", "_rows", "count", "span")
 
     def __init__(self, span: int, buckets: int = BUCKETS) -> None:
         self.span, self.count, self._buckets = span, 0, buckets
+        self._most = int(buckets * SLOTS * FULL)
         self._rows = bytearray(buckets * _ROW)
         self._filled = bytearray(buckets)
 
     @property
     def full(self) -> bool:
-        return self.count >= int(self._buckets * SLOTS * FULL)
+        return self.count >= self._most
 
     def clear(self, span: int) -> None:
         """Forget everything and stand for another span, in the same memory."""
@@ -52,17 +53,20 @@ class Generation:
         while True:
             used = filled[bucket]
             start = bucket * _ROW
-            at = rows.find(key, start, start + used * DIGEST)
+            end = start + used * DIGEST
+            at = rows.find(key, start, end)
             while at >= 0:
                 if not (at - start) % DIGEST:
                     return True
-                at = rows.find(key, at + 1, start + used * DIGEST)
+                at = rows.find(key, at + 1, end)
             if used < SLOTS:
                 return False
             bucket = (bucket + 1) % self._buckets
 
     def add(self, key: bytes) -> None:
-        """Remember a digest that is not in the set. The caller keeps the set from becoming full."""
+        """Remember a digest. The caller keeps the set from becoming full."""
+        if key in self:
+            return
         bucket = int.from_bytes(key[:4], "big") % self._buckets
         while self._filled[bucket] == SLOTS:
             bucket = (bucket + 1) % self._buckets
@@ -91,10 +95,8 @@ class Digests:
         Remember a digest under its record's time.
 
         Order: times may go back by up to an hour; older ones are as good as forgotten already and are not taken in.
-        Again: a digest that is known stays where it is.
+        Again: within its quarter of an hour a digest is kept once; looking into all of them would double a recovery's time.
         """
-        if key in self:
-            return
         span = time_ms // SPAN_MS
         generations = self._generations
         if not generations or span > generations[0].span:

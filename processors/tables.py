@@ -23,6 +23,7 @@ from processors.counting import PartitionUsage, UsageKey
 from processors.digests import Digests, digest
 
 REMEMBER_MS = 3_600_000
+FINAL = frozenset(status.value.encode() for status in Status if status.final)
 
 
 class RecordTable(faust.Table[bytes, bytes]):
@@ -66,9 +67,9 @@ class ExecutionsTable(RecordTable):
         self.finished.add(digest(execution_id), time_ms)
 
     def recover(self, record: Any) -> None:
-        status = next((value for name, value in record.headers if name == "status"), b"")
-        if record.key and Status(status.decode()).final:
-            self.finish(record.key.decode(), record.timestamp)
+        for name, value in record.headers:
+            if name == "status" and value in FINAL and record.key:
+                self.finish(record.key.decode(), record.timestamp)
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
         since = int(time.time() * 1000) - REMEMBER_MS
