@@ -102,7 +102,8 @@ def test_every_process_says_what_kafka_refuses(secured: SecuredStack, fault: Fau
 
 
 def no_secret(text: str) -> bool:
-    return PASSWORD not in text and WRONG not in text and "Traceback" not in text
+    assert "Traceback" not in text, text
+    return PASSWORD not in text and WRONG not in text
 
 
 def followed(web: Program) -> str:
@@ -145,6 +146,7 @@ def test_what_redis_refuses_is_said_and_intake_goes_on(secured: SecuredStack, fa
         assert "EVB_REDIS__URL" in redis["cure"]
         assert no_secret(doctor.stdout + doctor.stderr)
         web.wait()
+        worker.wait()
         assert "[-] redis" in readiness(web)[1]
         for program in (web, worker):
             until(lambda program=program: program.log.exists() and shows(program, logged), 30)  # type: ignore[misc]
