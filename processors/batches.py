@@ -12,11 +12,11 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import faust
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -76,10 +76,47 @@ class BatchScheduler(DefaultSchedulingStrategy):
                 yield partition, last
 
 
+class Leaving(Exception):
+    """The consumer's thread is stopping and answers nothing any more."""
+
+
 class BatchThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread with a quick fetch, commits that carry a note, and an eye on its membership."""
+    """
+    Faust's consumer thread with a quick fetch, commits that carry a note, and an eye on its membership.
+
+    It also lets go of whoever still waits for it when it stops. Faust's own leaves them waiting, and if one of them is the
+    handler of a rebalance, the stopping consumer waits for that handler in turn: a worker that ignores SIGTERM.
+    """
 
     logger = logging.getLogger("faust")  # mode would give every subclass a logger of its module
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._asked: set[asyncio.Future[Any]] = set()  # this and the flag belong to the loop of the callers
+        self._leaving = False
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Run `fun` in the thread and wait for it. Raises: Leaving."""
+        if self._leaving:
+            raise Leaving
+        promise = self.parent_loop.create_future()
+        self._asked.add(promise)
+        promise.add_done_callback(self._asked.discard)
+        await self.method_queue.call(promise, fun, *args, **kwargs)
+        return await promise
+
+    async def on_thread_stop(self) -> None:
+        self.parent_loop.call_soon_threadsafe(self._let_go)
+        try:
+            await super().on_thread_stop()
+        except KafkaError as err:  # of a join that this very stop broke off; nothing was read yet that could be lost
+            self.log.warning("The consumer left while it joined its group: %s", err)
+
+    def _let_go(self) -> None:
+        self._leaving = True
+        for promise in tuple(self._asked):
+            if not promise.done():
+                promise.set_exception(Leaving("the consumer's thread is stopping"))
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

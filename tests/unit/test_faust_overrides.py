@@ -18,7 +18,7 @@ from processors.tables import ExecutionsTable, RecordTable, UsageTable
 OVERRIDDEN: dict[type[Any], set[str]] = {
     BatchSchema: {"loads_key", "loads_value"},
     BatchScheduler: {"iterate"},
-    BatchThread: {"_create_worker_consumer", "on_start", "_commit"},
+    BatchThread: {"_create_worker_consumer", "call_thread", "on_start", "on_thread_stop", "_commit"},
     BatchConsumer: {
         "_new_consumer_thread",
         "_filter_committable_offsets",

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The consumer's thread stops although a rebalance handler still asks it something; Faust's own would wait for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from processors.batches import BatchThread, Leaving
+
+SOON_S = 5.0
+
+
+class Bare(BatchThread):
+    """The thread without Kafka: its consumer is whatever the test says that it is."""
+
+    def __post_init__(self) -> None: ...
+
+    async def on_start(self) -> None: ...
+
+
+async def nothing() -> str:
+    return "done"
+
+
+async def started(stop: Any) -> Bare:
+    owner: Any = SimpleNamespace(transport=SimpleNamespace(app=None))
+    thread = Bare(owner, loop=asyncio.get_running_loop())
+    thread._consumer = SimpleNamespace(stop=stop)
+    await thread.start()
+    return thread
+
+
+async def test_a_rebalance_handler_that_asks_a_stopping_thread_does_not_hold_it() -> None:
+    loop = asyncio.get_running_loop()
+    heard: list[Leaving] = []
+
+    async def handler() -> None:
+        try:
+            await thread.call_thread(nothing)
+        except Leaving as err:
+            heard.append(err)
+
+    async def stop() -> None:  # aiokafka's coordinator: it closes once the handler of the rebalance has returned
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(handler(), loop))
+
+    thread = await started(stop)
+    assert await thread.call_thread(nothing) == "done"
+    await asyncio.wait_for(thread.stop(), SOON_S)
+    assert heard
+    with pytest.raises(Leaving):
+        await asyncio.wait_for(thread.call_thread(nothing), SOON_S)
+
+
+async def test_who_waits_when_the_thread_stops_is_let_go() -> None:
+    async def stop() -> None: ...
+
+    thread = await started(stop)
+    waiting = asyncio.ensure_future(thread.call_thread(asyncio.Event().wait))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(thread.stop(), SOON_S)
+    with pytest.raises(Leaving):
+        await asyncio.wait_for(waiting, SOON_S)
+
+
+async def test_a_join_that_the_stop_breaks_off_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def stop() -> None:
+        raise KafkaError("unexpected error during coordination")
+
+    thread = await started(stop)
+    with caplog.at_level(logging.WARNING, "faust"):
+        await asyncio.wait_for(thread.stop(), SOON_S)
+    assert [record.getMessage() for record in caplog.records if "left while it joined" in record.getMessage()]
