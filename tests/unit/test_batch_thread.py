@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,9 +61,15 @@ async def test_a_rebalance_handler_that_asks_a_stopping_thread_does_not_hold_it(
 async def test_who_waits_when_the_thread_stops_is_let_go() -> None:
     async def stop() -> None: ...
 
+    begun = threading.Event()
+
+    async def for_ever() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
     thread = await started(stop)
-    waiting = asyncio.ensure_future(thread.call_thread(asyncio.Event().wait))
-    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(thread.call_thread(for_ever))
+    assert await asyncio.to_thread(begun.wait, SOON_S)
     await asyncio.wait_for(thread.stop(), SOON_S)
     with pytest.raises(Leaving):
         await asyncio.wait_for(waiting, SOON_S)
