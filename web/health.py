@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from bridge.domain.errors import BridgeError
 from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.topics import EVENTS
@@ -43,7 +44,8 @@ class Health:
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self._services, self._loop = services, loop
-        self._admin = AdminClient(connection(services.settings))  # type: ignore[arg-type]  # its stub forbids the logger it takes
+        self._reason = Reason()
+        self._admin = AdminClient(connection(services.settings) | {"error_cb": self._reason})  # type: ignore[arg-type]  # its stub forbids the logger it takes
         self._epoch = Keys(services.settings.topic_prefix).epoch
         self._lock = threading.Lock()
         self._kafka = Check("kafka", False, True, "not asked yet")
@@ -65,7 +67,9 @@ class Health:
         try:
             found = self._admin.list_topics(topic, timeout=KAFKA_S).topics[topic]
         except KafkaException as err:
-            return Check("kafka", False, True, str(err.args[0].str()))
+            self._admin.poll(0)  # which tells us the reason
+            return Check("kafka", False, True, self._reason.of(err))
+        self._reason.clear()
         if found.error is not None:
             return Check("kafka", False, True, f"{topic}: {found.error.str()}")
         orphans = [p.id for p in found.partitions.values() if p.leader < 0]
@@ -84,7 +88,7 @@ class Health:
         try:
             epoch = asking.result(redis.timeout_ms / 1000 + 1)
         except (BridgeError, TimeoutError) as err:
-            return Check("redis", False, required, str(err) or "no answer")
+            return Check("redis", False, required, self._services.pipe.fault or str(err) or "no answer")
         rebuilt = whole(epoch, self._services.pipe.run_id)
         return Check("redis", True, required, "ok" if rebuilt else "answers; the view is being rebuilt")
 

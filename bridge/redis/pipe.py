@@ -57,6 +57,11 @@ class Pipe:
         """Whether commands go out now; `run_id` is then the server's, and it stays for as long as this connection does."""
         return self._connection is not None
 
+    @property
+    def fault(self) -> str:
+        """Why there is no connection, for operators; empty while there is one or the first attempt is under way."""
+        return self._said
+
     def on_connect(self, hook: Callable[[], None]) -> None:
         """
         Call `hook` after each connect, and now if connected.

@@ -99,7 +99,9 @@ def _reaches_the_builder(source: str) -> bool:
 
 def _run(command: str, directory: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(["sh", "-c", command], cwd=directory, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    quicker = {"PIP_NO_COMPILE": "1"}  # Python compiles what the programs import: the same image, in half the time
+    environ = os.environ | {"PATH": path} | quicker
+    done = subprocess.run(["sh", "-c", command], cwd=directory, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -41,8 +41,10 @@ class ClockedGate:
 
     def at(self, now_ms: int) -> None:
         self.now_ms = now_ms
-        self.outside.delete(f"{self.keys.epoch}:clock")
-        self.outside.rpush(f"{self.keys.epoch}:clock", now_ms // 1000, now_ms % 1000 * 1000)
+        with self.outside.pipeline() as both:
+            both.delete(f"{self.keys.epoch}:clock")
+            both.rpush(f"{self.keys.epoch}:clock", now_ms // 1000, now_ms % 1000 * 1000)
+            both.execute()
 
     def later(self, ms: int) -> None:
         self.at(self.now_ms + ms)

@@ -147,7 +147,9 @@ def test_what_redis_refuses_is_said_and_intake_goes_on(secured: SecuredStack, fa
         assert no_secret(doctor.stdout + doctor.stderr)
         web.wait()
         worker.wait()
-        assert "[-] redis" in readiness(web)[1]
+        (line,) = [line for line in readiness(web)[1].splitlines() if line.startswith("[-] redis")]
+        assert logged in line
+        assert no_secret(line)
         for program in (web, worker):
             until(lambda program=program: program.log.exists() and shows(program, logged), 30)  # type: ignore[misc]
             program.ask_to_end()
