@@ -20,7 +20,7 @@ from bridge.registry.registry import Registry
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app
 from processors.attempt import Surroundings, Topics
-from processors.batches import BatchTransport, batch_topic
+from processors.batches import BatchTransport, Leaving, batch_topic
 from processors.bookkeeping import Bookkeeping
 from processors.calling import Caller
 from processors.contexts import Contexts, http_session
@@ -122,6 +122,8 @@ class Parts:
                     await router.take(app.consumer, event.message, event.value)
             except asyncio.CancelledError:
                 raise
+            except Leaving:
+                pass  # only a worker that stops is told so
             except BaseException as err:  # noqa: BLE001  the edge: see above
                 doubt("the agent failed", error=repr(err))
             if not app.should_stop:
@@ -162,7 +164,11 @@ class Parts:
         unconfirmed = await self._producer.close(FLUSH_S)
         if unconfirmed:
             doubt("records were not confirmed when the worker stopped", records=unconfirmed)
-        await self._projection.flush(FLUSH_S)
+        if not await self._projection.flush(FLUSH_S):
+            LOG.error(
+                "the live view lacks facts that Redis did not take; once it is back, run `evb rebuild`",
+                facts=self._projection.waiting,
+            )
         self._health.close()
         await self._http.close()
         await asyncio.to_thread(self._registry.close)

@@ -92,9 +92,9 @@ class Router:
         window = self.windows[tp.partition] = Window(tp.partition, max(first, committed))
         return window
 
-    async def pass_expired(self, consumer: Any, tp: TP) -> None:
+    async def pass_expired(self, consumer: Any, tp: TP, end: int) -> None:
         """Begin a partition of which nothing is left to read: it may be long until a record comes that would begin it."""
-        end, generation = consumer.highwater(tp), consumer.app.consumer_generation_id
+        generation = consumer.app.consumer_generation_id
         earliest = (await consumer.earliest_offsets(tp))[tp]
         if end == earliest and tp.partition not in self.windows and generation == consumer.app.consumer_generation_id:
             await self._open(consumer, tp, end)

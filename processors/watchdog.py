@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from bridge import metrics
+from processors.batches import Leaving
 from processors.ending import stalled
 from processors.router import Router
 from processors.tables import ExecutionsTable
@@ -53,12 +54,15 @@ class Watchdog:
         if self._app.rebalancing:
             return
         for tp in self._assigned():
-            if tp.partition not in self._router.windows and (consumer.highwater(tp) or 0) > (consumer._committed_offset[tp] or 0):
+            end = self._end(tp) or 0
+            if tp.partition not in self._router.windows and end > (consumer._committed_offset[tp] or 0):
                 try:
                     async with asyncio.timeout(ASK_S):
-                        await self._router.pass_expired(consumer, tp)
-                except (TimeoutError, KafkaError):
-                    return  # the broker does not answer now; the next look asks again
+                        await self._router.pass_expired(consumer, tp, end)
+                except (TimeoutError, KafkaError, Leaving):
+                    return  # the broker does not answer now, or the worker leaves; the next look asks again
+                if self._app.rebalancing:
+                    return
 
     def look(self, now: float) -> None:
         """Compare with the last look. Ends the process where nothing has moved for too long."""
@@ -68,7 +72,7 @@ class Watchdog:
                 stalled("the head of a partition does not move", partition=partition, offset=window.head)
         for tp in self._assigned():
             window_ = router.windows.get(tp.partition)
-            end = self._app.consumer.highwater(tp)
+            end = self._end(tp)
             if end is None:
                 continue
             read = window_.next if window_ else self._app.consumer._committed_offset[tp] or 0
@@ -79,6 +83,14 @@ class Watchdog:
         metrics.CONSUMER_LAG.set(lag)
         metrics.IN_FLIGHT.set(router.in_flight)
         metrics.REMEMBERED.set(len(self._executions.finished))
+
+    def _end(self, tp: TP) -> int | None:
+        """Give a partition's end; None where it is not known yet, or where a rebalance has just taken the partition."""
+        try:
+            end: int | None = self._app.consumer.highwater(tp)
+        except AssertionError:  # how aiokafka says that it is not ours, which its thread may learn at any moment
+            return None
+        return end
 
     def _assigned(self) -> list[TP]:
         return [tp for tp in self._app.consumer.assignment() if tp.topic == self._topic]

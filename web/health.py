@@ -69,6 +69,7 @@ class Health:
         except KafkaException as err:
             self._admin.poll(0)  # which tells us the reason
             return Check("kafka", False, True, self._reason.of(err))
+        self._admin.poll(0)  # refusals that were passed over wait there
         self._reason.clear()
         if found.error is not None:
             return Check("kafka", False, True, f"{topic}: {found.error.str()}")

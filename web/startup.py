@@ -60,8 +60,10 @@ async def close_services(services: Services, timeout_s: float) -> None:
     """Wait for what is on its way to Kafka, then let everything go."""
     settled = await services.intake.close(timeout_s / 2)
     left = await services.producer.close(timeout_s / 2)
-    if left or not settled:
+    if left:
         LOG.error("left without the broker's confirmation", records=left)
+    if not settled:
+        LOG.error("left before Redis was told of every event; once it is back, `evb rebuild` makes the live view whole")
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)

@@ -80,6 +80,7 @@ class Reason:
                 if self.cure or not passes or time.monotonic() + PAUSE_S > deadline:
                     raise self._error(err, what) from err
             else:
+                client.poll(0)  # refusals that were passed over wait there
                 self.clear()
                 return answer
             time.sleep(PAUSE_S)

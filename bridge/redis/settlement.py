@@ -31,8 +31,8 @@ class Settlement:
 
     @property
     def busy(self) -> bool:
-        """Whether Redis has not been told everything yet."""
-        return bool(self._outcomes) or self._calls > 0
+        """Whether Redis has not been told everything yet, a hole in the view included."""
+        return bool(self._outcomes) or self._calls > 0 or self._guard.open
 
     def say(self, outcome: Outcome) -> None:
         """Queue what became of one event; it leaves in this turn of the loop."""

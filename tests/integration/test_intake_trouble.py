@@ -120,9 +120,12 @@ async def test_without_redis_intake_goes_on_and_the_view_is_declared_lost(
         stack.valkey.freeze()
         await door.intake.accept([draft("2")], WRITER)
         assert door.intake.degraded
+        await until(lambda: door.guard.open)
+        assert not await door.intake.close(0.2), "what Redis was not told is not settled"
         stack.valkey.thaw()
         await until(lambda: not door.intake.degraded)
         await until(lambda: not outside.exists(epoch))
+        assert await door.intake.close(5)
     assert [headers(m)["ce_id"] for m in sorted(stored(settings), key=lambda m: m.timestamp()[1])] == ["1", "2"]
 
 
