@@ -83,7 +83,7 @@ async def changing(settings: Settings) -> AsyncIterator[Changes]:
 
 async def _make_whole(settings: Settings, pipe: Pipe) -> None:
     """Rebuild the view, or wait for whoever is at it."""
-    if await asyncio.to_thread(rebuild, settings) is not None:
+    if await asyncio.to_thread(rebuild, settings, only_lost=True) is not None:
         return
     async with asyncio.timeout(REBUILD_S):
         while not whole(await pipe.call("GET", Keys(settings.topic_prefix).epoch), pipe.run_id):  # noqa: ASYNC110  in Redis

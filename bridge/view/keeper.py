@@ -65,7 +65,7 @@ class ViewKeeper:
         self.state = "rebuilding"
         stop = threading.Event()
         try:
-            report = await asyncio.to_thread(rebuild, self._settings, self._expect, stop=stop)
+            report = await asyncio.to_thread(rebuild, self._settings, self._expect, only_lost=True, stop=stop)
         except (Unavailable, hiredis.ReplyError, KafkaException) as err:
             LOG.warning("the live view could not be rebuilt; trying again", reason=str(err))
             self.state = "lost"

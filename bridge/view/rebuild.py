@@ -23,6 +23,7 @@ from bridge.kafka.epochs import DECIDED, begin_epoch
 from bridge.kafka.groups import committed
 from bridge.kafka.scan import Scan
 from bridge.redis import operations
+from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.redis.lease import Lease
 from bridge.redis.operations import Operation
@@ -60,6 +61,7 @@ def rebuild(
     settings: Settings,
     expect: Expect = nothing_expected,
     *,
+    only_lost: bool = False,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Report | None:
@@ -67,23 +69,29 @@ def rebuild(
     Make the view whole; blocks, with a loop and a connection of its own, so call it in a thread of a process that serves.
 
     Shape:  `expect(tenant, event type)` names the processes that will probably want an event which the router has not reached.
-    Again:  harmless; None where another process is at it.
+    Again:  harmless; None where another process is at it, and with `only_lost` where another was done before we began: a second
+            rebuild would void the decisions that are under way since.
     Raises: ViewUnavailable (Redis went away, was emptied again, a writer missed something, `stop` was set), BrokerUnavailable.
     """
-    return asyncio.run(_rebuild(settings, expect, progress or _unseen, stop or threading.Event()))
+    return asyncio.run(_rebuild(settings, expect, only_lost, progress or _unseen, stop or threading.Event()))
 
 
 def _unseen(_done: int, _total: int) -> None:
     pass
 
 
-async def _rebuild(settings: Settings, expect: Expect, progress: Progress, stop: threading.Event) -> Report | None:
+async def _rebuild(
+    settings: Settings, expect: Expect, only_lost: bool, progress: Progress, stop: threading.Event
+) -> Report | None:
     pipe = Pipe(settings.redis.model_copy(update={"timeout_ms": TIMEOUT_MS}), asyncio.get_running_loop())
     try:
         if not await pipe.wait_connected(CONNECT_S):
             raise ViewUnavailable("Redis does not answer.")
         lease = Lease(pipe, Keys(settings.topic_prefix))
         if not await lease.take():
+            return None
+        if only_lost and whole(await pipe.call("GET", Keys(settings.topic_prefix).epoch), pipe.run_id):
+            await lease.release()
             return None
         holding = asyncio.create_task(lease.hold())
         try:

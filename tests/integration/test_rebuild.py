@@ -246,6 +246,15 @@ async def test_of_two_rebuilders_at_once_one_works(site: Site) -> None:
     assert site.outside.get(site.keys.rebuild) is None
 
 
+async def test_who_noticed_the_loss_and_comes_late_does_not_rebuild_again(site: Site) -> None:
+    epoch = (await site.rebuilt()).epoch
+    assert await asyncio.to_thread(rebuild, site.settings, only_lost=True) is None
+    assert site.outside.get(site.keys.epoch) == epoch, "decisions that were begun under it can still be confirmed"
+    assert site.outside.get(site.keys.rebuild) is None
+    site.outside.delete(site.keys.epoch)
+    assert await asyncio.to_thread(rebuild, site.settings, only_lost=True) is not None
+
+
 async def test_a_rebuild_that_is_emptied_under_way_opens_nothing(site: Site) -> None:
     site.log.events([make_event(n) for n in range(3000)])
     emptied = threading.Event()
