@@ -56,6 +56,7 @@ class Parts:
         self._announcer = Announcer(settings, self._producer, processes, worker)
         self._http = http_session()
         self._background: list[asyncio.Task[Any]] = []
+        self._projecting: asyncio.Task[None]
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
         self._executions, usage = self._tables(self.app)
@@ -142,7 +143,7 @@ class Parts:
     async def start(self) -> None:
         """Start everything; returns once the tables are recovered and events are processed."""
         began = time.monotonic()
-        self._run(self._projection.run())
+        self._projecting = self._run(self._projection.run())
         self._run(self._watchdog.run())
         if self._settings.worker_health_port:
             await self._health.start(self._settings.host, self._settings.worker_health_port)
@@ -151,16 +152,18 @@ class Parts:
         self._run(self._announcer.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(_must_not_end)
         self._background.append(task)
+        return task
 
     async def stop(self) -> None:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
         for task in self._background:
-            task.cancel()
+            if task is not self._projecting:
+                task.cancel()
         unconfirmed = await self._producer.close(FLUSH_S)
         if unconfirmed:
             doubt("records were not confirmed when the worker stopped", records=unconfirmed)
@@ -169,6 +172,7 @@ class Parts:
                 "the live view lacks facts that Redis did not take; once it is back, run `evb rebuild`",
                 facts=self._projection.waiting,
             )
+        self._projecting.cancel()
         self._health.close()
         await self._http.close()
         await asyncio.to_thread(self._registry.close)

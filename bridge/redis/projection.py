@@ -60,6 +60,7 @@ class Projection:
         self._news: set[int] = set()
         self._begun: dict[str, tuple[float, Describe]] = {}
         self._running: dict[str, Describe] = {}
+        self._writing = False
         self._epoch: bytes | None = None
         self._forget_s = int(time.time()) + self._keep_s
         self._wake = asyncio.Event()
@@ -111,12 +112,13 @@ class Projection:
             tasks.create_task(self._write_all())
 
     async def flush(self, timeout_s: float) -> bool:
-        """Write what waits now, for a worker that leaves and has cancelled `run`; says whether all was written in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._flush()
-        except TimeoutError:
-            return False
+        """Wait until `run` has written everything, holes included, for a worker that leaves; says whether it did so in time."""
+        deadline = time.monotonic() + timeout_s
+        while self._queue or self._news or self._writing or self._guard.open:
+            if time.monotonic() > deadline:
+                return False
+            self._wake.set()
+            await asyncio.sleep(0.01)
         return True
 
     async def _write_all(self) -> None:
@@ -128,7 +130,9 @@ class Projection:
             if time.monotonic() >= repeat:
                 self._news.update(self._passed)
                 repeat = time.monotonic() + REPEAT_S
+            self._writing = True
             await self._flush()
+            self._writing = False
 
     async def _pause(self) -> None:
         try:

@@ -205,8 +205,10 @@ async def test_facts_wait_for_a_redis_that_is_away_for_a_moment(tmp_path: Path, 
                 return not view.pipe.connected
 
             await until(noticed)
+            assert not await view.projection.flush(0.2), "a batch that is being written again and again is not written"
             own.thaw()
             await view.shows(done, f"3|{encode(done).decode()}")
+            assert await view.projection.flush(5)
             assert view.outside.get(view.keys.epoch) == epoch, "a short absence is no reason to rebuild"
     finally:
         own.kill()
