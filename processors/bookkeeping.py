@@ -34,20 +34,20 @@ class Bookkeeping:
         """Count one event."""
         self._usage.of[record.partition].count(event.tenant, record.timestamp, record.offset)
 
-    def heads(self, windows: Mapping[int, Window]) -> dict[TP, tuple[int, str]]:
+    def heads(self, windows: Mapping[TP, Window]) -> dict[TP, tuple[int, str]]:
         """Give the offset to commit of each partition, and where a restart must begin to read the counts."""
         return {
-            TP(self._events_topic, partition): (min(window.head, counted), str(self._usage.of[partition].floor()))
-            for partition, window in windows.items()
+            tp: (min(window.head, counted), str(self._usage.of[tp.partition].floor()))
+            for tp, window in windows.items()
             if (counted := self._counted.get(window)) is not None
         }
 
-    async def write(self, windows: Mapping[int, Window]) -> None:
+    async def write(self, windows: Mapping[TP, Window]) -> None:
         """Write every count that changed and wait until Kafka has them all."""
         covered = {window: window.next for window in windows.values()}
         writing = _Writing(self._outbox, self._usage_topic)
-        for partition in windows:
-            writing.send(partition, self._usage.of[partition])
+        for tp in windows:
+            writing.send(tp.partition, self._usage.of[tp.partition])
         await writing.done()
         self._counted = covered
 

@@ -51,14 +51,14 @@ class Router:
         self._loop = asyncio.get_running_loop()
         self._room: asyncio.Future[None] | None = None
         self.running: dict[str, Attempt] = {}
-        self.windows: dict[int, Window] = {}
+        self.windows: dict[TP, Window] = {}
         self.in_flight = self.in_flight_bytes = self.done = 0
 
     async def take(self, consumer: Any, message: Any, records: list[Any]) -> None:
         """Accept one fetch of one partition; waits while too much is in flight. What is stale is dropped and read again."""
         if consumer.stale(message):
             return
-        window = self.windows.get(message.tp.partition)
+        window = self.windows.get(message.tp)
         if window is None:
             window = await self._open(consumer, message.tp, records[0].offset)
         try:
@@ -79,7 +79,7 @@ class Router:
         committed = consumer._committed_offset[tp] or 0
         if first > committed:
             earliest = (await consumer.earliest_offsets(tp))[tp]
-            if (opened := self.windows.get(tp.partition)) is not None:
+            if (opened := self.windows.get(tp)) is not None:
                 return opened
             if first > earliest:
                 doubt("records are missing at the start", partition=tp.partition, committed=committed, first=first)
@@ -89,14 +89,14 @@ class Router:
                 partition=tp.partition,
                 events=first - committed,
             )
-        window = self.windows[tp.partition] = Window(tp.partition, max(first, committed))
+        window = self.windows[tp] = Window(tp.partition, max(first, committed))
         return window
 
     async def pass_expired(self, consumer: Any, tp: TP, end: int) -> None:
         """Begin a partition of which nothing is left to read: it may be long until a record comes that would begin it."""
         generation = consumer.app.consumer_generation_id
         earliest = (await consumer.earliest_offsets(tp))[tp]
-        if end == earliest and tp.partition not in self.windows and generation == consumer.app.consumer_generation_id:
+        if end == earliest and tp not in self.windows and generation == consumer.app.consumer_generation_id:
             await self._open(consumer, tp, end)
 
     def _accept(self, window: Window, record: Any) -> None:
@@ -195,9 +195,7 @@ class Router:
 
     def revoked(self, partitions: Iterable[TP]) -> None:
         """Give partitions up: running attempts are cancelled, and nothing is produced for them any more."""
-        dropped = [
-            w for tp in partitions if tp.topic == self._around.topics.events and (w := self.windows.pop(tp.partition, None))
-        ]
+        dropped = [window for tp in partitions if (window := self.windows.pop(tp, None))]
         for window in dropped:
             self._release(*window.close())
         for execution_id, attempt in list(self.running.items()):

@@ -34,7 +34,7 @@ class Watchdog:
 
     def __init__(self, app: Any, router: Router, executions: ExecutionsTable, events_topic: str) -> None:
         self._app, self._router, self._executions, self._topic = app, router, executions, events_topic
-        self._since: dict[tuple[str, int], tuple[Hashable, float]] = {}
+        self._since: dict[tuple[str, TP], tuple[Hashable, float]] = {}
         self._ticks = 0
 
     async def run(self) -> None:
@@ -55,7 +55,7 @@ class Watchdog:
             return
         for tp in self._assigned():
             end = self._end(tp) or 0
-            if tp.partition not in self._router.windows and end > (consumer._committed_offset[tp] or 0):
+            if tp not in self._router.windows and end > (consumer._committed_offset[tp] or 0):
                 try:
                     async with asyncio.timeout(ASK_S):
                         await self._router.pass_expired(consumer, tp, end)
@@ -67,19 +67,19 @@ class Watchdog:
     def look(self, now: float) -> None:
         """Compare with the last look. Ends the process where nothing has moved for too long."""
         router, lag = self._router, 0
-        for partition, window in router.windows.items():
-            if window.entries and self._stood("head", partition, window.head, now) > HEAD_S:
-                stalled("the head of a partition does not move", partition=partition, offset=window.head)
+        for tp, window in router.windows.items():
+            if window.entries and self._stood("head", tp, window.head, now) > HEAD_S:
+                stalled("the head of a partition does not move", topic=tp.topic, partition=tp.partition, offset=window.head)
         for tp in self._assigned():
-            window_ = router.windows.get(tp.partition)
+            window_ = router.windows.get(tp)
             end = self._end(tp)
             if end is None:
                 continue
             read = window_.next if window_ else self._app.consumer._committed_offset[tp] or 0
             lag += max(0, end - (window_.head if window_ else read))
             behind = end > read and not self._app.rebalancing and not router.in_flight
-            if self._stood("reading", tp.partition, read if behind else now, now) > READING_S:
-                stalled("a partition is not read although it has grown", partition=tp.partition, next=read, end=end)
+            if self._stood("reading", tp, read if behind else now, now) > READING_S:
+                stalled("a partition is not read although it has grown", topic=tp.topic, partition=tp.partition, next=read, end=end)
         metrics.CONSUMER_LAG.set(lag)
         metrics.IN_FLIGHT.set(router.in_flight)
         metrics.REMEMBERED.set(len(self._executions.finished))
@@ -95,11 +95,11 @@ class Watchdog:
     def _assigned(self) -> list[TP]:
         return [tp for tp in self._app.consumer.assignment() if tp.topic == self._topic]
 
-    def _stood(self, what: str, partition: int, place: Hashable, now: float) -> float:
-        known, since = self._since.get((what, partition), (None, now))
+    def _stood(self, what: str, tp: TP, place: Hashable, now: float) -> float:
+        known, since = self._since.get((what, tp), (None, now))
         if known != place:
             since = now
-        self._since[what, partition] = place, since
+        self._since[what, tp] = place, since
         return now - since
 
     def _watch_loop(self) -> None:
