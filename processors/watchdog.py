@@ -79,7 +79,8 @@ class Watchdog:
             lag += max(0, end - (window_.head if window_ else read))
             behind = end > read and not self._app.rebalancing and not router.in_flight
             if self._stood("reading", tp, read if behind else now, now) > READING_S:
-                stalled("a partition is not read although it has grown", topic=tp.topic, partition=tp.partition, next=read, end=end)
+                where = {"topic": tp.topic, "partition": tp.partition, "next": read, "end": end}
+                stalled("a partition is not read although it has grown", **where)
         metrics.CONSUMER_LAG.set(lag)
         metrics.IN_FLIGHT.set(router.in_flight)
         metrics.REMEMBERED.set(len(self._executions.finished))
