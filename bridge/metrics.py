@@ -69,7 +69,7 @@ LOG_LINES_DROPPED = Counter(
 )
 EXECUTIONS = Counter(
     "evb_executions_total",
-    "Executions that ended, by process and outcome (completed, skipped, or a failure's code where it is one of ours).",
+    "Attempts that ended, by process and outcome (completed, skipped, retried, or a last failure's code if it is one of ours).",
     ["process", "outcome"],
     registry=REGISTRY,
 )
@@ -90,6 +90,9 @@ EXECUTIONS_REPEATED = Counter(
     "evb_executions_repeated_total",
     "Executions that were not run again because they run, or ended within the last hour.",
     registry=REGISTRY,
+)
+REDELIVERED = Counter(
+    "evb_redelivered_total", "Waiting executions that were due and were given back to the workers.", registry=REGISTRY
 )
 DEAD_LETTERS = Counter("evb_dead_letters_total", "Dead letters that Kafka confirmed, by reason.", ["reason"], registry=REGISTRY)
 EVENTS_LOST = Counter(
@@ -133,6 +136,7 @@ CATALOGUE = (
     EXECUTION_DURATION,
     END_TO_END,
     EXECUTIONS_REPEATED,
+    REDELIVERED,
     DEAD_LETTERS,
     EVENTS_LOST,
     CONSUMER_LAG,

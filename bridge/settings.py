@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.domain import limits
 from bridge.domain.errors import Misconfigured
+from bridge.domain.retry import tiers
 
 PREFIX = "EVB_"
 AMBIENT = {
@@ -111,6 +112,11 @@ class Settings(BaseSettings):
     allowed_origins: str = Field(
         "", description="Origins that may deliver by the CloudEvents WebHook handshake, comma-separated; `*`: any."
     )
+    retry_tiers: str = Field(
+        "5s,30s,5m,30m,2h",
+        description="Delays before a failed attempt is repeated, each with a topic of its own; a process that says nothing else "
+        "goes through all of them. A tier that is taken out is still emptied.",
+    )
     worker_slot: str = Field(
         "0", pattern=r"^[a-z0-9-]{1,40}$", description="Stable name of this worker, unique among the running ones."
     )
@@ -122,6 +128,12 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: readable in a terminal, JSON elsewhere.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+
+    @field_validator("retry_tiers")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        tiers(value)
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bridge.domain.limits import RECORD_BYTES
+from bridge.domain.retry import Tier, tiers
 from bridge.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -15,7 +16,7 @@ Cleanup = Literal["delete", "compact", "compact,delete"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the catalogue; `retention` names the setting that bounds it (None: kept for ever)."""
+    """One topic; `retention` names the setting that bounds it (None: kept for ever), `extra_s` comes on top."""
 
     suffix: str
     key: str
@@ -23,6 +24,7 @@ class Topic:
     retention: Literal["retention_hours", "dead_letter_retention_hours"] | None
     written_by: str
     read_by: str
+    extra_s: float = 0.0
 
     def name(self, settings: Settings) -> str:
         """The full name under the installation's prefix."""
@@ -32,7 +34,7 @@ class Topic:
         """The topic's settings in Kafka's own names."""
         config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(RECORD_BYTES)}
         if self.retention:
-            config["retention.ms"] = str(getattr(settings, self.retention) * HOUR_MS)
+            config["retention.ms"] = str(getattr(settings, self.retention) * HOUR_MS + round(self.extra_s * 1000))
         if "compact" in self.cleanup:
             config["min.compaction.lag.ms"] = str(HOUR_MS)
             config["segment.ms"] = str(HOUR_MS)  # only closed segments are compacted, and every start reads what is not
@@ -50,6 +52,7 @@ EVENTS = Topic(
 EXECUTIONS = Topic(
     "executions", "execution id", "compact,delete", "retention_hours", "worker", "executions table, rebuild, consumers"
 )
+REDELIVERIES = Topic("redeliveries", "as its event", "delete", "retention_hours", "movers of due retries, replays", "router")
 DEAD_LETTERS = Topic(
     "deadletters",
     "execution id, or the record's position where it cannot be decoded",
@@ -68,12 +71,27 @@ USAGE = Topic(
     "usage table, `evb usage`",
 )
 
-CATALOGUE = (EVENTS, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE)
+
+def catalogue(settings: Settings) -> tuple[Topic, ...]:
+    """Give every topic that an installation has, but for the results of its processes."""
+    return EVENTS, REDELIVERIES, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE, *map(retries, tiers(settings.retry_tiers))
+
+
+def retries(tier: Tier) -> Topic:
+    """The topic in which executions wait for the delay of one tier."""
+    return Topic(
+        f"retries.{tier.label}", "as its event", "delete", "retention_hours", "worker", "mover in every worker", tier.seconds
+    )
 
 
 def results(process: str) -> Topic:
     """The result topic of a process; made when a worker that has the process starts."""
     return Topic(f"results.{process}", "partitionkey or event key", "delete", "retention_hours", "worker", "consumers")
+
+
+def mover_group(settings: Settings) -> str:
+    """The consumer group of all movers: its committed offsets say which waiting executions have been given back."""
+    return f"{settings.topic_prefix}.mover"
 
 
 def worker_group(settings: Settings) -> str:

@@ -24,7 +24,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 from bridge.cli.main import app
 from bridge.metrics import described
 from bridge.settings import AMBIENT, Settings, variables
-from bridge.topics import CATALOGUE, Topic, results
+from bridge.topics import Topic, catalogue, results
 from web.http.problem_types import by_status
 
 DOCS = Path(__file__).parent
@@ -45,7 +45,7 @@ def ambient() -> str:
 def topics() -> str:
     """Give the catalogue of topics with their settings in Kafka's own names, at the default settings."""
     plain = Settings()
-    known: Sequence[Topic] = (*CATALOGUE, results("<process>"))
+    known: Sequence[Topic] = (*catalogue(plain), results("<process>"))
     names = [
         (f"`{t.name(plain)}`", f"`{t.key}`", t.written_by, t.read_by, _retention(t, plain))
         for t in sorted(known, key=lambda topic: topic.suffix)

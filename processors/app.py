@@ -97,6 +97,21 @@ def credentials(kafka: Kafka) -> SASLCredentials | SSLCredentials | None:
     return SSLCredentials(context) if context else None
 
 
+def reaching(kafka: Kafka) -> dict[str, Any]:
+    """Say in aiokafka's terms how to reach and authenticate to the brokers."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in kafka.bootstrap_servers.split(",")],
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _tls(kafka)
+    if kafka.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = kafka.sasl_mechanism
+        options["sasl_plain_username"] = kafka.sasl_username
+        options["sasl_plain_password"] = kafka.sasl_password.get_secret_value()
+    return options
+
+
 def _tls(kafka: Kafka) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=kafka.ssl_ca_file or None)
     if kafka.ssl_certificate_file:

@@ -2,81 +2,57 @@
 """
 One attempt of one execution, from its beginning to its record in Kafka.
 
-The order is the promise: results, emitted events or the dead letter are confirmed first, then the execution's record, and only
-then is the event's entry finished, so that its offset can be committed.
+The order is the promise: results, emitted events, the dead letter or the record that waits for the next attempt are confirmed
+first, then the execution's record, and only then is the event's entry finished, so that its offset can be committed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError
 
 from bridge import metrics
-from bridge.domain.event import Event
-from bridge.domain.execution import Execution, Position, ResultRef, Status
+from bridge.domain.execution import ResultRef, Status
 from bridge.executions import encode
-from bridge.redis.projection import Projection
 from bridge.sdk.process import AnyProcess
-from processors.calling import Caller
-from processors.contexts import Contexts
+from processors import records
 from processors.ending import doubt
-from processors.lanes import Lane, Lanes
-from processors.letters import letter
-from processors.outbox import Outbox, Record
+from processors.given import Given
+from processors.lanes import Lane
+from processors.outbox import Record
 from processors.outputs import Cause, Failure, Output, Verdict, failed, judge
-from processors.tables import ExecutionsTable
+from processors.surroundings import Surroundings
 from processors.window import Entry, Window
 
 REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD})
 """What the broker says of a record that it will never take, whoever sends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """The names of the topics that attempts write to."""
-
-    events: str
-    executions: str
-    dead_letters: str
-    results_prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all attempts of a worker share."""
-
-    topics: Topics
-    worker: str
-    outbox: Outbox
-    caller: Caller
-    contexts: Contexts
-    lanes: Lanes[Attempt]
-    executions: ExecutionsTable
-    projection: Projection
-
-
 class Attempt:
-    """`finished(attempt)` is called on the loop once its record is confirmed; never after the window has died."""
+    """
+    `finished(attempt)` is called on the loop once its record is confirmed; never after the window has died.
+
+    `successor` is the next attempt of the execution where that has come already, because its record was quicker than ours.
+    """
 
     __slots__ = (
         "_pending",
-        "_refs",
         "_refusal",
         "_verdict",
         "around",
         "entry",
-        "event",
         "execution_id",
         "finished",
+        "given",
         "number",
         "process",
-        "record",
+        "refs",
         "started_ms",
+        "successor",
         "task",
         "window",
     )
@@ -86,37 +62,42 @@ class Attempt:
         around: Surroundings,
         window: Window,
         entry: Entry,
-        record: Any,
-        event: Event,
+        given: Given,
         process: AnyProcess,
         execution_id: str,
         finished: Any,
-        number: int = 1,
     ) -> None:
-        self.around, self.window, self.entry, self.record, self.event = around, window, entry, record, event
-        self.process, self.execution_id, self.finished, self.number = process, execution_id, finished, number
+        self.around, self.window, self.entry, self.given = around, window, entry, given
+        self.process, self.execution_id, self.finished = process, execution_id, finished
+        self.number = given.redelivery.attempt if given.redelivery else 1
+        self.successor: Attempt | None = None
         self.task: asyncio.Task[None] | None = None
         self.started_ms = 0
+        self.refs: list[tuple[int, ResultRef]] = []
         self._pending = 0
-        self._refs: list[tuple[int, ResultRef]] = []
         self._refusal: KafkaError | None = None
         self._verdict = Verdict(Status.IN_PROGRESS)
 
     @property
     def lane(self) -> Lane:
         """What this attempt waits for: earlier events of its key in its process; without a key for nothing."""
-        return Lane(self.window, self.process.name, self.record.key or self.execution_id.encode())
+        return Lane(self.window, self.process.name, self.given.record.key or self.execution_id.encode())
+
+    def follow(self, successor: Attempt) -> None:
+        """Let a later attempt begin once this one is recorded; of two the later one."""
+        if self.successor is None or self.successor.number < successor.number:
+            self.successor = successor
 
     def begin(self) -> None:
         """Run the process."""
-        around = self.around
+        around, event = self.around, self.given.event
         self.started_ms = now_ms()
-        around.projection.started(self.execution_id, self.describe)
-        context = around.contexts.make(self.process, self.event, self.execution_id, self.number)
+        around.projection.started(self.execution_id, partial(records.execution, self, self._verdict))
+        context = around.contexts.make(self.process, event, self.execution_id, self.number)
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
         else:
-            self.task = around.caller.call(self.process, self.event, context, self.ended)
+            self.task = around.caller.call(self.process, event, context, self.ended)
 
     def give_up(self) -> None:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
@@ -128,19 +109,24 @@ class Attempt:
         """Publish what the outcome asks for, unless the partition was taken away meanwhile."""
         if self.window.alive:
             self.around.lanes.leave(self.lane)
-            self._publish(judge(outcome, Cause(self.event, self.process.name, self.execution_id, now_ms())))
+            now = now_ms()
+            verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now))
+            self._publish(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
 
     def _publish(self, verdict: Verdict) -> None:
         self._verdict = verdict
-        self._refs.clear()
+        self.refs.clear()
         self._refusal = None
-        outbox, partition = self.around.outbox, self.record.partition
+        outbox, topics, partition = self.around.outbox, self.around.topics, self.given.record.partition
         self._pending = len(verdict.outputs)
         if verdict.status is Status.FAILED:
             self._pending = 1
-            outbox.send(self._letter(verdict), self._letter_sent)
+            outbox.send(records.dead_letter(self, verdict, now_ms()), partial(self._set_aside, "a dead letter"))
+        elif verdict.wait is not None:
+            self._pending = 1
+            outbox.send(records.waiting(self, verdict, now_ms()), partial(self._set_aside, "a waiting execution"))
         for index, output in enumerate(verdict.outputs):
-            topic = self.around.topics.events if output.event else self.around.topics.results_prefix + self.process.name
+            topic = topics.events if output.event else topics.results_prefix + self.process.name
             record = Record(topic, output.key, output.value, output.headers, partition)
             outbox.send(record, partial(self._output_sent, index, output))
         if not self._pending:
@@ -155,13 +141,14 @@ class Attempt:
             self.around.projection.emitted(output.event, message.timestamp()[1], message.partition(), message.offset())
         else:
             ref = ResultRef(output.id, output.type, message.topic(), message.partition(), message.offset())
-            self._refs.append((index, ref))
+            self.refs.append((index, ref))
         self._confirmed()
 
-    def _letter_sent(self, error: KafkaError | None, _: Any) -> None:
+    def _set_aside(self, what: str, error: KafkaError | None, _: Any) -> None:
         if error is not None:
-            doubt("a dead letter could not be delivered", error=error.str(), execution=self.execution_id)
-        metrics.DEAD_LETTERS.labels(known_code(self._verdict.code)).inc()
+            doubt(f"{what} could not be delivered", error=error.str(), execution=self.execution_id)
+        if self._verdict.status is Status.FAILED:
+            metrics.DEAD_LETTERS.labels(known_code(self._verdict.code)).inc()
         self._confirmed()
 
     def _confirmed(self) -> None:
@@ -174,73 +161,38 @@ class Attempt:
             self._write()
 
     def _write(self) -> None:
-        finished = now_ms()
-        execution = self.describe(finished)
+        ended = now_ms()
+        execution = records.execution(self, self._verdict, ended)
         value = encode(execution)
-        headers = [
-            ("status", execution.status.value.encode()),
-            ("tenant", execution.tenant.encode()),
-            ("process", execution.process.encode()),
-        ]
-        topic, key = self.around.topics.executions, self.execution_id.encode()
-        record = Record(topic, key, value, headers, self.record.partition, finished)
-        self.around.outbox.send(record, partial(self._recorded, value, finished))
+        self.around.outbox.send(records.of_execution(self, execution, value, ended), partial(self._recorded, value, ended))
 
-    def _recorded(self, value: bytes, finished: int, error: KafkaError | None, message: Any) -> None:
+    def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             doubt("an execution's record could not be delivered", error=error.str(), execution=self.execution_id)
-        around, event = self.around, self.event
-        around.executions.finish(self.execution_id, finished)
+        around, event, verdict = self.around, self.given.event, self._verdict
+        around.executions.remember(self.execution_id, self.number, ended, final=verdict.status.final)
         correlation = event.correlation_id or event.key
         around.projection.recorded(event.tenant, self.execution_id, correlation, message.offset(), value)
-        outcome = known_code(self._verdict.code) or self._verdict.status.value
-        metrics.EXECUTIONS.labels(self.process.name, outcome).inc()
-        metrics.EXECUTION_DURATION.labels(self.process.name).observe((finished - self.started_ms) / 1000)
-        metrics.END_TO_END.observe(max(0, finished - self.record.timestamp) / 1000)
+        outcome = known_code(verdict.code) or verdict.status.value
+        metrics.EXECUTIONS.labels(self.process.name, outcome if verdict.status.final else "retried").inc()
+        metrics.EXECUTION_DURATION.labels(self.process.name).observe((ended - self.started_ms) / 1000)
+        if self.given.redelivery is None:
+            metrics.END_TO_END.observe(max(0, ended - self.given.record.timestamp) / 1000)
         if self.window.alive:
             self.finished(self)
 
-    def _letter(self, verdict: Verdict) -> Record:
-        return letter(
-            self.record,
-            self.around.topics.dead_letters,
-            code=verdict.code,
-            reason=verdict.reason,
-            worker=self.around.worker,
-            key=self.execution_id,
-            process=self.process.name,
-            version=self.process.version,
-            attempts=self.number,
-        )
-
-    def describe(self, finished_ms: int | None = None) -> Execution:
-        """Give the execution as it stands."""
-        verdict, event, record = self._verdict, self.event, self.record
-        return Execution(
-            execution_id=self.execution_id,
-            event_key=event.key,
-            tenant=event.tenant,
-            correlation_id=event.correlation_id or event.key,
-            event_id=event.id,
-            event_source=event.source,
-            event_type=event.type,
-            process=self.process.name,
-            version=self.process.version,
-            status=verdict.status if finished_ms else Status.IN_PROGRESS,
-            attempt=self.number,
-            received_ms=record.timestamp,
-            started_ms=self.started_ms,
-            finished_ms=finished_ms,
-            event_position=Position(record.topic, record.partition, record.offset),
-            data=verdict.data,
-            reason=f"{verdict.code}: {verdict.reason}" if verdict.code else verdict.reason,
-            worker=self.around.worker,
-            results=tuple(ref for _, ref in sorted(self._refs, key=lambda one: one[0])),
-        )
-
 
 CODES = frozenset(
-    {"exception", "timeout", "retry-later", "result-too-large", "not-serialisable", "invalid-outcome", "invalid-config"}
+    {
+        "exception",
+        "timeout",
+        "retry-later",
+        "result-too-large",
+        "not-serialisable",
+        "invalid-outcome",
+        "invalid-config",
+        "process-unknown",
+    }
 )
 
 

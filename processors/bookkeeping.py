@@ -37,7 +37,7 @@ class Bookkeeping:
     def heads(self, windows: Mapping[TP, Window]) -> dict[TP, tuple[int, str]]:
         """Give the offset to commit of each partition, and where a restart must begin to read the counts."""
         return {
-            tp: (min(window.head, counted), str(self._usage.of[tp.partition].floor()))
+            tp: (min(window.head, counted), str(self._usage.of[tp.partition].floor()) if tp.topic == self._events_topic else "")
             for tp, window in windows.items()
             if (counted := self._counted.get(window)) is not None
         }
@@ -47,6 +47,8 @@ class Bookkeeping:
         covered = {window: window.next for window in windows.values()}
         writing = _Writing(self._outbox, self._usage_topic)
         for tp in windows:
+            if tp.topic != self._events_topic:
+                continue
             writing.send(tp.partition, self._usage.of[tp.partition])
         await writing.done()
         self._counted = covered
@@ -54,7 +56,8 @@ class Bookkeeping:
     def committed(self, offsets: Mapping[TP, int]) -> None:
         """Forget the counts that are closed and covered."""
         for tp, offset in offsets.items():
-            self._usage.of[tp.partition].close(offset)
+            if tp.topic == self._events_topic:
+                self._usage.of[tp.partition].close(offset)
 
 
 class _Writing:

@@ -27,6 +27,11 @@ def digest(execution_id: str) -> bytes:
     return bytes.fromhex(text[:12] + text[20:])
 
 
+def of_attempt(key: bytes, attempt: int) -> bytes:
+    """Give what is remembered of one attempt of an execution with this digest."""
+    return key[:-2] + (int.from_bytes(key[-2:], "big") ^ attempt).to_bytes(2, "big")
+
+
 class Generation:
     """A set of digests: fixed buckets in one block of memory; a full bucket continues in the next one."""
 

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from bridge.domain.limits import REASON_BYTES
+from bridge.domain.redelivery import Try
 from processors.outbox import Record
 from processors.outputs import cut
+
+_ENCODER = msgspec.json.Encoder()
 
 
 def letter(
@@ -21,12 +27,13 @@ def letter(
     process: str = "",
     version: str = "",
     attempts: int = 0,
+    tries: Sequence[Try] = (),
 ) -> Record:
     """
     Set a record aside.
 
     Shape: `key` is the execution id, or empty: then the record's position names the letter. The record's own headers come first,
-    its bytes are the value.
+    its bytes are the value. `tries` are the attempts that were made, with their times and reasons.
     """
     position = f"{record.topic}/{record.partition}/{record.offset}"
     headers = list(record.headers or ())
@@ -36,6 +43,7 @@ def letter(
         ("dl_process", process.encode()),
         ("dl_version", version.encode()),
         ("dl_attempts", b"%d" % attempts),
+        ("dl_tries", _ENCODER.encode(tries)),
         ("dl_worker", worker.encode()),
         ("dl_topic", record.topic.encode()),
         ("dl_partition", b"%d" % record.partition),

@@ -7,6 +7,7 @@ A `Verdict` is complete before anything is sent, so that an outcome which cannot
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,14 +57,33 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Where an execution waits for its next attempt, and until when."""
+
+    tier: str
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of an execution; `code` is empty unless it failed."""
+    """
+    What becomes of an execution; `code` is empty unless its attempt failed.
+
+    `after_s` is how long the process itself wants to wait, `wait` what was granted: only a pending execution has it.
+    """
 
     status: Status
     code: str = ""
     reason: str = ""
     data: str = "null"
     outputs: Sequence[Output] = ()
+    after_s: float | None = None
+    wait: Wait | None = None
+
+    @property
+    def said(self) -> str:
+        """The code and the reason as one text."""
+        return f"{self.code}: {self.reason}" if self.code else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +122,20 @@ def _judged(outcome: object, cause: Cause) -> Verdict:
         case Skipped():
             return Verdict(Status.SKIPPED, reason=cut(str(outcome.reason)))
         case RetryLater():
-            return failed("retry-later", str(outcome.reason))
+            return _later(outcome)
         case Rejected():
             code = outcome.code if isinstance(outcome.code, str) and CODE.fullmatch(outcome.code) else "rejected"
             return failed(code, str(outcome.reason))
         case Failure():
             return failed(outcome.code, outcome.reason)
     return failed("invalid-outcome", f"run() returned {outcome!r:.200}; return Completed, Skipped, RetryLater or Rejected")
+
+
+def _later(outcome: RetryLater) -> Verdict:
+    after_s: Any = outcome.after_s
+    if after_s is not None and not (isinstance(after_s, (int, float)) and 0 <= after_s < math.inf):
+        return failed("invalid-outcome", f"RetryLater.after_s is {after_s!r:.40}; give seconds, or None")
+    return Verdict(Status.FAILED, "retry-later", cut(str(outcome.reason)), after_s=after_s)
 
 
 def failed(code: str, reason: str) -> Verdict:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from bridge import logs, topics
+from bridge.domain.retry import tiers
 from bridge.hosting.find import Plugins
 from bridge.hosting.routing import Router as Routing
+from bridge.kafka.admin import TopicState, retry_topics
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.pipe import Pipe
@@ -18,8 +20,7 @@ from bridge.redis.projection import Projection
 from bridge.registry.announcing import Announcer
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
-from processors.app import WorkerApp, make_app
-from processors.attempt import Surroundings, Topics
+from processors.app import WorkerApp, make_app, reaching
 from processors.batches import BatchTransport, Leaving, batch_topic
 from processors.bookkeeping import Bookkeeping
 from processors.calling import Caller
@@ -27,8 +28,11 @@ from processors.contexts import Contexts, http_session
 from processors.ending import doubt
 from processors.health import Health
 from processors.lanes import Lanes
+from processors.mover import Mover
 from processors.outbox import Outbox
+from processors.retrying import Retries
 from processors.router import Router
+from processors.surroundings import Surroundings, Topics
 from processors.tables import ExecutionsTable, UsageTable
 from processors.watchdog import Watchdog
 
@@ -45,7 +49,9 @@ LOG = logs.get("processors.parts")
 class Parts:
     """Everything that one worker runs; made on its running loop by `make`."""
 
-    def __init__(self, settings: Settings, plugins: Plugins, worker: str, registry: Registry) -> None:
+    def __init__(
+        self, settings: Settings, plugins: Plugins, worker: str, registry: Registry, waiting: Sequence[TopicState]
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._settings, self._plugins, self._registry, self._worker = settings, plugins, registry, worker
         config = producing(settings, linger_ms=LINGER_MS, timeout_s=DELIVERY_S) | {"compression.type": "lz4"}
@@ -60,12 +66,7 @@ class Parts:
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
         self._executions, usage = self._tables(self.app)
-        names = Topics(
-            topics.EVENTS.name(settings),
-            topics.EXECUTIONS.name(settings),
-            topics.DEAD_LETTERS.name(settings),
-            topics.results("").name(settings),
-        )
+        names = Topics.of(settings)
         around = Surroundings(
             topics=names,
             worker=worker,
@@ -75,13 +76,23 @@ class Parts:
             lanes=Lanes(),
             executions=self._executions,
             projection=self._projection,
+            retries=Retries(tiers(settings.retry_tiers)),
         )
-        books = Bookkeeping(usage, outbox, names.events, topics.USAGE.name(settings))
+        books = Bookkeeping(usage, outbox, names.events, names.usage)
         self.router = Router(around, plugins.processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
-        self._agent(self.app, names.events)
+        self._agent(names.events, "route")
+        self._agent(names.redeliveries, "redeliver")
         self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)
         self._health = Health(self.ready)
+        self._mover = Mover(
+            [topic.name for topic in waiting],
+            names.redeliveries,
+            outbox,
+            group=topics.mover_group(settings),
+            slot=settings.worker_slot,
+            connection=reaching(settings.kafka),
+        )
 
     @classmethod
     async def make(cls, settings: Settings, plugins: Plugins, worker: str) -> Parts:
@@ -90,7 +101,7 @@ class Parts:
         registry.start()
         if not await asyncio.to_thread(registry.wait_current, REGISTRY_S):
             doubt("the registry could not be read", fault=registry.fault)
-        return cls(settings, plugins, worker, registry)
+        return cls(settings, plugins, worker, registry, await asyncio.to_thread(retry_topics, settings))
 
     def _tables(self, app: WorkerApp) -> tuple[ExecutionsTable, UsageTable]:
         partitions, options = self._settings.partitions, {"key_type": bytes, "value_type": bytes, "recovery_buffer_size": 4}
@@ -113,9 +124,9 @@ class Parts:
         app.tables.add(usage)
         return executions, usage
 
-    def _agent(self, app: WorkerApp, events: str) -> None:
+    def _agent(self, topic: str, name: str) -> None:
         """Feed the router. Whatever gets out of here ends the process: Faust would start the agent again over a hole."""
-        router = self.router
+        app, router = self.app, self.router
 
         async def route(stream: Any) -> None:
             try:
@@ -130,7 +141,7 @@ class Parts:
             if not app.should_stop:
                 doubt("the agent's stream ended")
 
-        app.agent(batch_topic(app, events, 2 * self._settings.partitions), name="route")(route)
+        app.agent(batch_topic(app, topic, 2 * self._settings.partitions), name=name)(route)
 
     def ready(self) -> dict[str, Any]:
         """Say what a probe asks: whether the worker has its partitions, its tables and a registry that is current."""
@@ -150,6 +161,7 @@ class Parts:
         self.app.in_worker = True
         await self.app.start()
         self._run(self._announcer.run())
+        self._run(self._mover.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

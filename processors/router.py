@@ -8,35 +8,28 @@ The Faust agent of `processors.worker` feeds it; it is the `Ledger` of `processo
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from faust.types import TP
 
 from bridge import logs, metrics
-from bridge.cloudevents.kafka import event_of
 from bridge.domain import ids
-from bridge.domain.errors import Fault, InvalidEvent
-from bridge.domain.event import MAX_HOPS, Event
-from bridge.domain.limits import MIB
+from bridge.domain.errors import InvalidEvent
+from bridge.domain.event import MAX_HOPS
 from bridge.hosting.routing import Router as Routing
-from bridge.registry.objects import TENANT_NAME
 from bridge.sdk.process import AnyProcess
-from processors.attempt import Attempt, Surroundings
+from processors import standins
+from processors.attempt import Attempt
 from processors.bookkeeping import Bookkeeping
 from processors.ending import doubt
+from processors.given import Given, of_events, of_redeliveries
 from processors.letters import letter
-from processors.window import Gap, Window
+from processors.room import Room
+from processors.surroundings import Surroundings
+from processors.window import Entry, Gap, Window
 
-IN_FLIGHT = 2000
-"""Events that are read and not finished, over all partitions; more wait in Kafka."""
-
-IN_FLIGHT_BYTES = 64 * MIB
 BREATH = 64  # records between two turns of the loop
-
-TENANT = re.compile(TENANT_NAME).fullmatch
-"""A name is part of keys, which have to be read again."""
 
 LOG = logs.get("processors.router")
 
@@ -49,10 +42,15 @@ class Router:
         self._processes = {process.name: process for process in processes}
         self._patterns = {process.name: tuple(process.events) for process in self._processes.values()}
         self._loop = asyncio.get_running_loop()
-        self._room: asyncio.Future[None] | None = None
+        self._room = Room(around.outbox)
         self.running: dict[str, Attempt] = {}
         self.windows: dict[TP, Window] = {}
-        self.in_flight = self.in_flight_bytes = self.done = 0
+        self.done = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Count the events that are read and not finished."""
+        return self._room.held
 
     async def take(self, consumer: Any, message: Any, records: list[Any]) -> None:
         """Accept one fetch of one partition; waits while too much is in flight. What is stale is dropped and read again."""
@@ -67,12 +65,12 @@ class Router:
                     return
                 if not window.knows(record.offset):
                     self._accept(window, record)
-                if self._full():
-                    await self._wait_for_room()
+                if self._room.full:
+                    await self._room.wait()
                 elif not number % BREATH:
                     await asyncio.sleep(0)
         except Gap as gap:
-            doubt("records are missing in what was read", partition=message.tp.partition, gap=str(gap))
+            doubt("records are missing in what was read", topic=message.tp.topic, partition=message.tp.partition, gap=str(gap))
 
     async def _open(self, consumer: Any, tp: TP, first: int) -> Window:
         """Begin a partition at its committed offset; what Kafka deleted before anyone read it is said, counted and passed."""
@@ -89,7 +87,7 @@ class Router:
                 partition=tp.partition,
                 events=first - committed,
             )
-        window = self.windows[tp] = Window(tp.partition, max(first, committed))
+        window = self.windows[tp] = Window(tp.topic, tp.partition, max(first, committed))
         return window
 
     async def pass_expired(self, consumer: Any, tp: TP, end: int) -> None:
@@ -100,39 +98,60 @@ class Router:
             await self._open(consumer, tp, end)
 
     def _accept(self, window: Window, record: Any) -> None:
-        now = self._loop.time()
         size = len(record.value or b"")
-        self.in_flight += 1
-        self.in_flight_bytes += size
+        self._room.take(size)
+        entry = window.accept(record.offset, size, self._loop.time(), 0)
+        again = record.topic == self._around.topics.redeliveries
         try:
-            event = _event(record)
+            given = of_redeliveries(record) if again else of_events(record)
         except InvalidEvent as err:
-            window.accept(record.offset, size, now, 1)
-            self._set_aside(window, record, "undecodable", str(err))
+            self._set_aside(window, entry, record, "undecodable", str(err))
             return
-        self._books.count(record, event)
-        if event.hops > MAX_HOPS:
-            window.accept(record.offset, size, now, 1)
-            self._set_aside(
-                window, record, "too-many-hops", f"{event.hops} hops from its first cause; at most {MAX_HOPS} are allowed"
-            )
+        if not again:
+            self._books.count(record, given.event)
+        if (hops := given.event.hops) > MAX_HOPS:
+            why = f"{hops} hops from its first cause; at most {MAX_HOPS} are allowed"
+            self._set_aside(window, entry, record, "too-many-hops", why)
             return
-        entry = window.accept(record.offset, size, now, 0)
-        for name in self._routing.processes_for(event.tenant, event.type, self._patterns):
-            execution_id = ids.execution_id(event.key, name)
-            if execution_id in self.running or self._around.executions.is_finished(execution_id):
-                metrics.EXECUTIONS_REPEATED.inc()
-                continue
-            entry.open += 1
-            attempt = Attempt(self._around, window, entry, record, event, self._processes[name], execution_id, self._finished)
-            self.running[execution_id] = attempt
-            self._around.lanes.enter(attempt.lane, attempt)
+        for process, execution_id in self._executions_of(given):
+            self._attempt(Attempt(self._around, window, entry, given, process, execution_id, self._finished))
         if not entry.open:
             self._advance(window)
 
-    def _set_aside(self, window: Window, record: Any, code: str, reason: str) -> None:
+    def _executions_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
+        """Say which processes get the event, and what their executions are called."""
+        event, again = given.event, given.redelivery
+        if again is None:
+            for name in self._routing.processes_for(event.tenant, event.type, self._patterns):
+                yield self._processes[name], ids.execution_id(event.key, name)
+        elif (process := self._processes.get(again.process)) is None:
+            yield standins.unknown(again.process), again.execution_id
+        elif not self._routing.enabled(event.tenant, again.process):
+            yield standins.disabled(process.name, process.version), again.execution_id
+        else:
+            yield process, again.execution_id
+
+    def _attempt(self, attempt: Attempt) -> None:
+        """Begin an attempt, unless it was made before; one that comes while the last one is being recorded follows that."""
+        running = self.running.get(attempt.execution_id)
+        if self._around.executions.is_past(attempt.execution_id, attempt.number) or (
+            running is not None and running.number >= attempt.number
+        ):
+            metrics.EXECUTIONS_REPEATED.inc()
+            return
+        attempt.entry.open += 1
+        if running is not None:
+            running.follow(attempt)
+        else:
+            self._begin(attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        self.running[attempt.execution_id] = attempt
+        self._around.lanes.enter(attempt.lane, attempt)
+
+    def _set_aside(self, window: Window, entry: Entry, record: Any, code: str, reason: str) -> None:
         """Write the dead letter of a record that no process gets to see."""
-        entry = window.entries[-1]
+        entry.open = 1
 
         def confirmed(error: Any, _: Any) -> None:
             if error is not None:
@@ -147,39 +166,24 @@ class Router:
         around.outbox.send(dead, confirmed)
 
     def _finished(self, attempt: Attempt) -> None:
-        self.running.pop(attempt.execution_id, None)
+        del self.running[attempt.execution_id]
         attempt.entry.open -= 1
         if not attempt.entry.open:
             self._advance(attempt.window)
+        if attempt.successor is not None and attempt.successor.window.alive:
+            self._begin(attempt.successor)
 
     def _advance(self, window: Window) -> None:
         count, size = window.advance()
         if count:
             self.done += count
-            self._release(count, size)
-            self._around.projection.passed(window.partition, window.head)
-
-    def _release(self, count: int, size: int) -> None:
-        self.in_flight -= count
-        self.in_flight_bytes -= size
-        if self._room is not None and not self._full():
-            self._make_room()
-
-    def _full(self) -> bool:
-        return self.in_flight >= IN_FLIGHT or self.in_flight_bytes >= IN_FLIGHT_BYTES or self._around.outbox.waiting > IN_FLIGHT
-
-    async def _wait_for_room(self) -> None:
-        self._room = self._loop.create_future()
-        await self._room
-
-    def _make_room(self) -> None:
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
+            self._room.release(count, size)
+            if window.topic == self._around.topics.events:
+                self._around.projection.passed(window.partition, window.head)
 
     def idle(self) -> bool:
         """Say whether nothing is in flight."""
-        return not self.in_flight
+        return not self._room.held
 
     def heads(self) -> Mapping[TP, tuple[int, str]]:
         """Give what may be committed: everything before the head that is also counted in the usage topic."""
@@ -197,20 +201,12 @@ class Router:
         """Give partitions up: running attempts are cancelled, and nothing is produced for them any more."""
         dropped = [window for tp in partitions if (window := self.windows.pop(tp, None))]
         for window in dropped:
-            self._release(*window.close())
+            self._room.release(*window.close())
+        self._around.lanes.purge()
         for execution_id, attempt in list(self.running.items()):
             if not attempt.window.alive:
                 del self.running[execution_id]
                 attempt.give_up()
-        if dropped:
-            self._around.lanes.purge()
-            self._make_room()
-
-
-def _event(record: Any) -> Event:
-    event = event_of(record.headers, record.value)
-    if not event.key:
-        raise InvalidEvent(Fault("header:ce_eventkey", "is missing: every event of the bridge has it"))
-    if not TENANT(event.tenant):
-        raise InvalidEvent(Fault("header:ce_tenantid", "is not the name of a tenant"))
-    return event
+                if attempt.successor is not None and attempt.successor.window.alive:
+                    self._begin(attempt.successor)
+        self._room.look_again()

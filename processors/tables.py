@@ -20,9 +20,10 @@ from faust.types import TP
 
 from bridge.domain.execution import Status
 from processors.counting import PartitionUsage, UsageKey
-from processors.digests import Digests, digest
+from processors.digests import Digests, digest, of_attempt
 
 REMEMBER_MS = 3_600_000
+FAILED_BUCKETS = 16_384  # 240,000 failed attempts in a quarter of an hour
 FINAL = frozenset(status.value.encode() for status in Status if status.final)
 
 
@@ -52,24 +53,30 @@ class RecordTable(faust.Table[bytes, bytes]):
 
 
 class ExecutionsTable(RecordTable):
-    """Which executions ended within the last hour, by their records' own time."""
+    """Which executions, and which attempts of unfinished ones, ended within the last hour, by their records' own time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.finished = Digests()
+        self.finished, self.failed = Digests(), Digests(FAILED_BUCKETS)
 
-    def is_finished(self, execution_id: str) -> bool:
-        """Say whether the execution had a final record within the last hour."""
-        return digest(execution_id) in self.finished
+    def is_past(self, execution_id: str, attempt: int) -> bool:
+        """Say whether the execution had a final record, or this attempt of it a pending one, within the last hour."""
+        key = digest(execution_id)
+        return key in self.finished or of_attempt(key, attempt) in self.failed
 
-    def finish(self, execution_id: str, time_ms: int) -> None:
-        """Remember an execution whose final record is confirmed."""
-        self.finished.add(digest(execution_id), time_ms)
+    def remember(self, execution_id: str, attempt: int, time_ms: int, *, final: bool) -> None:
+        """Remember an attempt whose record is confirmed."""
+        key = digest(execution_id)
+        if final:
+            self.finished.add(key, time_ms)
+        else:
+            self.failed.add(of_attempt(key, attempt), time_ms)
 
     def recover(self, record: Any) -> None:
-        for name, value in record.headers:
-            if name == "status" and value in FINAL and record.key:
-                self.finish(record.key.decode(), record.timestamp)
+        headers = dict(record.headers)
+        status, attempt = headers.get("status"), headers.get("attempt", b"")
+        if record.key and (status in FINAL or attempt.isdigit()):
+            self.remember(record.key.decode(), int(attempt or 0), record.timestamp, final=status in FINAL)
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
         since = int(time.time() * 1000) - REMEMBER_MS

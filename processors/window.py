@@ -37,10 +37,10 @@ class Window:
     whoever still works for an entry then must not produce anything any more.
     """
 
-    __slots__ = ("alive", "entries", "next", "partition")
+    __slots__ = ("alive", "entries", "next", "partition", "topic")
 
-    def __init__(self, partition: int, first: int) -> None:
-        self.partition, self.next, self.alive = partition, first, True
+    def __init__(self, topic: str, partition: int, first: int) -> None:
+        self.topic, self.partition, self.next, self.alive = topic, partition, first, True
         self.entries: deque[Entry] = deque()
 
     @property

@@ -22,6 +22,7 @@ import uvloop
 
 from bridge import logs, topics
 from bridge.domain.errors import Misconfigured
+from bridge.domain.retry import tiers
 from bridge.garbage import collect_seldom
 from bridge.hosting.find import Plugins, find_processes
 from bridge.kafka.admin import check_topics, ensure_topics
@@ -53,7 +54,9 @@ def serve(settings: Settings, plugins: Plugins | None = None) -> NoReturn:
 
 
 def prepare_topics(settings: Settings, plugins: Plugins) -> None:
-    """Create what is missing and refuse topics of another size: an offset would then mean two things."""
+    """Create what is missing; refuse delays without a topic, and topics of another size: an offset would then mean two things."""
+    if faults := plugins.unknown_tiers([tier.label for tier in tiers(settings.retry_tiers)]):
+        raise Misconfigured(*faults)
     wanted = [topics.results(process.name) for process in plugins.processes]
     ensure_topics(settings, wanted)
     wrong = [str(one) for one in check_topics(settings, wanted) if one.setting == "the number of partitions"]

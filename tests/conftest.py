@@ -32,12 +32,13 @@ class StackOfTests(Stack):
         self._secret_key = Fernet.generate_key().decode()
 
     def settings(self, **overrides: Any) -> Settings:
-        """Give settings with a fresh topic prefix `it-<6 hex>` and 4 partitions."""
+        """Give settings with a fresh topic prefix `it-<6 hex>`, 4 partitions and short retry tiers."""
         values: dict[str, Any] = {
             "kafka": Kafka(bootstrap_servers=self.kafka.bootstrap),
             "redis": Redis(url=self.redis),
             "topic_prefix": f"it-{uuid.uuid4().hex[:6]}",
             "partitions": 4,
+            "retry_tiers": "300ms,1s",
             "secret_keys": self._secret_key,
         }
         return Settings(**(values | overrides))

@@ -12,7 +12,7 @@ from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.hosting.find import find_processes
 from bridge.kafka.admin import TopicState, check_topics, ensure_topics, list_topics, result_topics
 from bridge.settings import Settings
-from bridge.topics import CATALOGUE, Topic, results
+from bridge.topics import Topic, catalogue, results
 
 app = typer.Typer(no_args_is_help=True, help="List, create and check the topics.")
 
@@ -22,8 +22,8 @@ def list_(data: Data = None, as_json: AsJson = False) -> None:
     """List the topics with their key, clean-up, writers and readers."""
     settings = operator_settings(data)
     known = {state.name: state for state in (*list_topics(settings), *result_topics(settings))}
-    catalogue = {topic.name(settings): topic for topic in CATALOGUE}
-    rows = [_row(state, catalogue.get(name) or _result(name, settings)) for name, state in known.items()]
+    known_as = {topic.name(settings): topic for topic in catalogue(settings)}
+    rows = [_row(state, known_as.get(name) or _result(name, settings)) for name, state in known.items()]
     show_rows(
         rows, ("topic", "partitions", "replicas", "cleanup", "key", "written by", "read by"), as_json=as_json, empty="No topics."
     )

@@ -47,7 +47,8 @@ class Execution:
     The state of one execution after an attempt: the value of one record of `bridge.executions`.
 
     Times are milliseconds since the epoch; `received_ms` is when Kafka took the event. `data` is what the process saved
-    (JSON text), `reason` why it was skipped or failed (`code: message`). `event_position` is the record that caused it.
+    (JSON text), `reason` why it was skipped or failed (`code: message`). `event_position` is the record that caused it. A pending
+    execution whose attempt `attempt` has failed waits until `due_ms` for the next one.
     """
 
     execution_id: str
@@ -69,3 +70,5 @@ class Execution:
     reason: str = ""
     worker: str = ""
     results: tuple[ResultRef, ...] = field(default=())
+    due_ms: int | None = None
+    replayed_from: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -70,6 +70,16 @@ class Plugins:
     def patterns(self) -> Mapping[str, tuple[str, ...]]:
         """Process name -> its patterns."""
         return {one.name: one.patterns for one in self.installed}
+
+    def unknown_tiers(self, labels: Sequence[str]) -> list[str]:
+        """Say of each process whose `retry` names a delay that the installation does not have what to do about it."""
+        there = ",".join(labels)
+        return [
+            f"{one.origin}: process {one.name!r}: retry has {label!r}, which is not among EVB_RETRY_TIERS={there}"
+            for one in self.installed
+            for label in dict.fromkeys(one.process.retry or ())
+            if label not in labels
+        ]
 
     def named(self, name: str) -> Installed:
         """Raises: NotFound, naming the processes that are installed."""

@@ -45,6 +45,10 @@ class Router:
         self._for: Patterns | None = None
         self._generation = -1
 
+    def enabled(self, tenant: str, process: str) -> bool:
+        """Say whether a tenant has a process enabled."""
+        return self._registry.process_of(tenant, process).enabled
+
     def processes_for(self, tenant: str, event_type: str, processes: Patterns) -> tuple[str, ...]:
         """
         Name the processes that handle an event, in the order of `processes`.

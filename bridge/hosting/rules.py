@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bridge.domain import patterns
+from bridge.domain import patterns, retry
 from bridge.sdk.process import AnyProcess, Process
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -22,6 +22,8 @@ NAME_CHARS = 60
 VERSION_CHARS = 40
 SHARED_LANE_S = 5.0
 """Longest deadline of a process in the shared lane."""
+
+MOST_RETRIES = 20
 
 
 def faults_of(thing: object) -> list[str]:
@@ -70,6 +72,18 @@ def _timeout(process: AnyProcess) -> Iterator[str]:
         yield f"timeout_s is {timeout!r}; give seconds above 0 and at most {SHARED_LANE_S:g}"
 
 
+def _retry(process: AnyProcess) -> Iterator[str]:
+    labels: Any = process.retry
+    if labels is None:
+        return
+    if not isinstance(labels, (tuple, list)) or len(labels) > MOST_RETRIES:
+        yield f"retry is {labels!r:.80}; give a tuple of at most {MOST_RETRIES} delays, such as ('5s', '5m'), or None"
+        return
+    for label in labels:
+        if not isinstance(label, str) or not retry.LABEL.fullmatch(label):
+            yield f"retry has {label!r:.40}; a delay is a text such as '5s', '30m' or '2h'"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -94,4 +108,4 @@ def _run(process: AnyProcess) -> Iterator[str]:
             yield f"run{inspect.signature(run)} cannot be called; its parameters are (self, event, context)"
 
 
-RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (_name, _version, _events, _timeout, _config, _run)
+RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (_name, _version, _events, _timeout, _retry, _config, _run)

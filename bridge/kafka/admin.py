@@ -19,7 +19,7 @@ from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
 from bridge.settings import Settings
-from bridge.topics import CATALOGUE, Topic
+from bridge.topics import Topic, catalogue
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0
@@ -57,7 +57,7 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
     """
     admin = client(settings)
     known = _known(admin)
-    topics = {topic.name(settings): topic for topic in (*CATALOGUE, *extra)}
+    topics = {topic.name(settings): topic for topic in (*catalogue(settings), *extra)}
     missing = [_new(topics[name], settings, known.brokers) for name in topics if name not in known.topics]
     if not missing:
         return []
@@ -91,12 +91,22 @@ def await_topics(admin: Admin, names: Iterable[str]) -> None:
 def list_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[TopicState]:
     """Give the state of the catalogue's topics, and of `extra`. Raises BrokerUnavailable."""
     known = _known(client(settings))
-    return [known.topics.get(name, TopicState(name, 0, 0)) for name in (topic.name(settings) for topic in (*CATALOGUE, *extra))]
+    names = [topic.name(settings) for topic in (*catalogue(settings), *extra)]
+    return [known.topics.get(name, TopicState(name, 0, 0)) for name in names]
 
 
 def result_topics(settings: Settings) -> list[TopicState]:
     """Give the result topics that exist, by name. Raises BrokerUnavailable."""
-    prefix = f"{settings.topic_prefix}.results."
+    return _family(settings, "results")
+
+
+def retry_topics(settings: Settings) -> list[TopicState]:
+    """Give the topics of retry tiers that exist, those of tiers that were taken out included. Raises BrokerUnavailable."""
+    return _family(settings, "retries")
+
+
+def _family(settings: Settings, kind: str) -> list[TopicState]:
+    prefix = f"{settings.topic_prefix}.{kind}."
     return sorted((t for t in _known(client(settings)).topics.values() if t.name.startswith(prefix)), key=lambda t: t.name)
 
 
@@ -107,7 +117,7 @@ def check_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[Wrong]
     Raises: BrokerUnavailable.
     """
     admin = client(settings)
-    known, topics = _known(admin), {topic.name(settings): topic for topic in (*CATALOGUE, *extra)}
+    known, topics = _known(admin), {topic.name(settings): topic for topic in (*catalogue(settings), *extra)}
     wrong = []
     for name in topics:
         state = known.topics.get(name)

@@ -51,7 +51,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Not now: try again, after `after_s` seconds at the earliest."""
+    """
+    Not now: try again, after `after_s` seconds at the earliest, or after the delay that `Process.retry` has for this attempt.
+
+    The wait is rounded up to one of the installation's tiers; the number of attempts is still that of `Process.retry`.
+    """
 
     reason: str
     after_s: float | None = None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Generic
 
 from pydantic import BaseModel, ConfigDict
@@ -28,12 +28,15 @@ class Process(Generic[ConfigT]):
     `events`    dotted patterns of the event types that it handles
     `Config`    a pydantic model: its fields are what an operator may set per tenant
     `timeout_s` deadline of one run; at most 5 in the shared lane
+    `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
+                attempt; None: every tier once
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     events: ClassVar[tuple[str, ...]]
     timeout_s: ClassVar[float] = 5.0
+    retry: ClassVar[Sequence[str] | None] = None
     Config: ClassVar[type[BaseModel]] = NoConfig
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:
@@ -42,7 +45,8 @@ class Process(Generic[ConfigT]):
 
         Order:  the events of one partition key start in their order; the next one starts when this one has ended.
         Again:  after a crash the same event may come once more, with the same `context.execution_id`.
-        Raises: anything; the execution then fails with the exception's text as its reason, and a dead letter.
+        Raises: anything; the attempt has then failed. It is repeated as `retry` says; after the last one the execution fails with
+                the exception's text as its reason, and a dead letter.
         """
         raise NotImplementedError(f"{type(self).__name__} has no run()")
 

@@ -11,13 +11,13 @@ from confluent_kafka.admin import NewTopic
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.kafka.admin import await_topics, check_topics, client, ensure_topics, list_topics, result_topics
 from bridge.settings import Kafka
-from bridge.topics import CATALOGUE, EVENTS, EXECUTIONS, Topic, results
+from bridge.topics import EVENTS, EXECUTIONS, Topic, catalogue, results
 from tests.conftest import StackOfTests
 
 
 def test_the_catalogue_is_created_once_and_as_it_says(stack: StackOfTests) -> None:
     settings = stack.settings(partitions=3)
-    expected = {topic.name(settings) for topic in CATALOGUE} | {f"{settings.topic_prefix}.results.greeter"}
+    expected = {topic.name(settings) for topic in catalogue(settings)} | {f"{settings.topic_prefix}.results.greeter"}
 
     assert set(ensure_topics(settings, [results("greeter")])) == expected
     assert ensure_topics(settings, [results("greeter")]) == []
@@ -32,7 +32,7 @@ def test_many_processes_may_create_the_topics_at_once(stack: StackOfTests) -> No
     settings = stack.settings()
     with ThreadPoolExecutor(6) as pool:
         created = list(pool.map(lambda _: ensure_topics(settings), range(6)))
-    assert sorted(name for names in created for name in names) == sorted(t.name(settings) for t in CATALOGUE)
+    assert sorted(name for names in created for name in names) == sorted(t.name(settings) for t in catalogue(settings))
 
 
 def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> None:

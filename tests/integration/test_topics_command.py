@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from bridge.topics import CATALOGUE
+from bridge.topics import catalogue
 from tests.conftest import StackOfTests, as_environ
 
 
@@ -20,7 +20,7 @@ def evb(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str
 def test_topics_are_missing_then_ensured_then_right(stack: StackOfTests) -> None:
     settings = stack.settings(partitions=2)
     environ = as_environ(settings)
-    expected = {topic.name(settings) for topic in CATALOGUE}
+    expected = {topic.name(settings) for topic in catalogue(settings)}
 
     missing = evb(environ, "check", "--json")
     assert missing.returncode == 1

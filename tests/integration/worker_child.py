@@ -39,7 +39,7 @@ class Slow(Process[NoConfig]):
 class Thread(Process[NoConfig]):
     """A plain function that ends as the event's type says."""
 
-    name, version, events, timeout_s = "thread", "1.0.0", ("thread.*",), 0.5
+    name, version, events, timeout_s, retry = "thread", "1.0.0", ("thread.*",), 0.5, ()
 
     def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         match event.type.removeprefix("thread."):
@@ -66,7 +66,7 @@ class Unsayable(Exception):
 class Faulty(Process[NoConfig]):
     """Ends in every way there is, as the event's type says."""
 
-    name, version, events, timeout_s = "faulty", "1.0.0", ("faulty.*",), 0.3
+    name, version, events, timeout_s, retry = "faulty", "1.0.0", ("faulty.*",), 0.3, ()
 
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         nonsense: Any
@@ -134,7 +134,7 @@ class PickyConfig(BaseModel):
 class Picky(Process[PickyConfig]):
     """Never runs."""
 
-    name, version, events, Config = "picky", "1.0.0", ("picky.*",), PickyConfig
+    name, version, events, retry, Config = "picky", "1.0.0", ("picky.*",), (), PickyConfig
 
     async def run(self, event: Event, context: Context[PickyConfig]) -> Outcome:
         return Completed()
@@ -149,7 +149,21 @@ class Emitter(Process[NoConfig]):
         return Completed(emits=[Emit("hop.again" if event.type.startswith("hop") else "t.emitted", {"from": event.id})])
 
 
-PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter()]
+class Again(Process[NoConfig]):
+    """Fails until the attempt that the data names, then completes; says later how long to wait if the data says so."""
+
+    name, version, events = "again", "1.0.0", ("again.*",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        wanted = event.json()
+        if context.attempt < wanted["succeeds_at"]:
+            if "after_s" in wanted:
+                return RetryLater("not yet", wanted["after_s"])
+            raise ValueError(f"attempt {context.attempt} fails")
+        return Completed(data={"attempt": context.attempt}, results=[Result("again.done", {"n": wanted.get("n")})])
+
+
+PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again()]
 
 
 def plugins() -> Plugins:

@@ -10,7 +10,8 @@ import sys
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +85,17 @@ class Worker(Program):
         """Ask it to stop, and wait; gives the exit code."""
         self.ask_to_end()
         return self.ended()
+
+
+@contextmanager
+def working(stack: StackOfTests, settings: Settings, log: Path, slot: str = "0", processes: str = "") -> Iterator[Worker]:
+    """A worker that runs; what is left of it is killed at the end."""
+    worker = Worker(stack, settings, log, slot, processes)
+    try:
+        worker.start()
+        yield worker
+    finally:
+        worker.kill()
 
 
 def site(stack: StackOfTests, **overrides: object) -> Settings:

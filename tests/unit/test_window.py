@@ -12,7 +12,7 @@ from processors.window import Gap, Window
 
 @given(first=st.integers(0, 1000), ends=st.permutations(range(20)))
 def test_the_head_is_always_the_first_unfinished_offset(first: int, ends: list[int]) -> None:
-    window = Window(0, first)
+    window = Window("events", 0, first)
     entries = [window.accept(first + n, 10, 0.0, 1) for n in range(20)]
     unfinished = set(range(first, first + 20))
     released = [0, 0]
@@ -27,11 +27,11 @@ def test_the_head_is_always_the_first_unfinished_offset(first: int, ends: list[i
 
 
 def test_an_empty_window_commits_the_next_offset() -> None:
-    assert Window(0, 7).head == 7
+    assert Window("events", 0, 7).head == 7
 
 
 def test_a_record_that_is_read_again_is_known_and_a_missing_one_is_a_gap() -> None:
-    window = Window(0, 5)
+    window = Window("events", 0, 5)
     window.accept(5, 1, 0.0, 1)
     assert window.knows(4)
     assert window.knows(5)
@@ -43,7 +43,7 @@ def test_a_record_that_is_read_again_is_known_and_a_missing_one_is_a_gap() -> No
 
 
 def test_a_partition_that_is_given_up_is_dead_and_empty() -> None:
-    window = Window(0, 0)
+    window = Window("events", 0, 0)
     window.accept(0, 3, 0.0, 1)
     window.accept(1, 4, 0.0, 1)
     assert window.close() == (2, 7)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An event given again to one named process: what travels with it, so that nothing about a retry lives only in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt that has ended without a final status; times in milliseconds since the epoch."""
+
+    attempt: int
+    started_ms: int
+    ended_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """
+    What the worker needs to go on with an execution.
+
+    `attempt` is the one to make now. `topic`, `partition`, `offset` and `received_ms` are those of the event's own record, `key`
+    its record's key. `replayed_from` names the execution that a replay repeats, empty for a retry.
+    """
+
+    process: str
+    execution_id: str
+    attempt: int
+    due_ms: int
+    topic: str
+    partition: int
+    offset: int
+    received_ms: int
+    first_failed_ms: int = 0
+    reason: str = ""
+    tries: tuple[Try, ...] = ()
+    replayed_from: str = ""

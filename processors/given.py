@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a worker is given: records of `bridge.events` and of `bridge.redeliveries`, read and checked. Pure.
+
+Both give a `Given`; its `record` is the event's own record, also where it comes a second time.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from bridge import redeliveries
+from bridge.cloudevents.kafka import event_of
+from bridge.domain.errors import Fault, InvalidEvent
+from bridge.domain.event import Event
+from bridge.domain.redelivery import Redelivery
+from bridge.registry.objects import TENANT_NAME
+
+TENANT = re.compile(TENANT_NAME).fullmatch
+"""A name is part of keys, which have to be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An event's own record, as a redelivery carries it; the names are those of a Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: redeliveries.Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An event for the worker; `redelivery` names the one process that gets it, None: all that match."""
+
+    record: Any
+    event: Event
+    redelivery: Redelivery | None = None
+
+
+def of_events(record: Any) -> Given:
+    """Read a record of the events topic. Raises: InvalidEvent."""
+    event = event_of(record.headers, record.value)
+    if not event.key:
+        raise InvalidEvent(Fault("header:ce_eventkey", "is missing: every event of the bridge has it"))
+    if not TENANT(event.tenant):
+        raise InvalidEvent(Fault("header:ce_tenantid", "is not the name of a tenant"))
+    return Given(record, event)
+
+
+def of_redeliveries(record: Any) -> Given:
+    """Read a record of the redeliveries topic. Raises: InvalidEvent."""
+    again = redeliveries.redelivery_of(record.headers)
+    own = redeliveries.own_headers(record.headers)
+    # What it causes goes to the partition that it lies in now; that is its event's, unless somebody moved it by hand.
+    original = Original(again.topic, record.partition, again.offset, again.received_ms, record.key, record.value, own)
+    return Given(original, of_events(original).event, again)

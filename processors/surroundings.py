@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all attempts of a worker share. Made by `processors.parts`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge import topics
+from bridge.redis.projection import Projection
+from bridge.settings import Settings
+from processors.calling import Caller
+from processors.contexts import Contexts
+from processors.lanes import Lanes
+from processors.outbox import Outbox
+from processors.retrying import Retries
+from processors.tables import ExecutionsTable
+
+if TYPE_CHECKING:
+    from processors.attempt import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The names of the topics that a worker reads and writes; the prefixes take a process or a tier."""
+
+    events: str
+    redeliveries: str
+    executions: str
+    dead_letters: str
+    usage: str
+    results_prefix: str
+    retries_prefix: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Topics:
+        """Give the names under the installation's prefix."""
+        return cls(
+            topics.EVENTS.name(settings),
+            topics.REDELIVERIES.name(settings),
+            topics.EXECUTIONS.name(settings),
+            topics.DEAD_LETTERS.name(settings),
+            topics.USAGE.name(settings),
+            f"{settings.topic_prefix}.results.",
+            f"{settings.topic_prefix}.retries.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The parts that an attempt needs."""
+
+    topics: Topics
+    worker: str
+    outbox: Outbox
+    caller: Caller
+    contexts: Contexts
+    lanes: Lanes[Attempt]
+    executions: ExecutionsTable
+    projection: Projection
+    retries: Retries

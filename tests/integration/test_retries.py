@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failed attempts are repeated by policy, on real topics, and nothing about them lives only in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import orjson
+
+from bridge import topics
+from bridge.domain import ids
+from bridge.domain.event import Event
+from bridge.domain.execution import Status
+from bridge.domain.retry import tiers
+from bridge.registry.session import changing
+from bridge.registry.tenants import create_tenant, set_process
+from bridge.settings import Settings
+from tests.chaos.topics import records
+from tests.conftest import StackOfTests
+from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
+
+
+def again(succeeds_at: int, **more: object) -> Event:
+    return event("again.now", orjson.dumps({"succeeds_at": succeeds_at, **more}))
+
+
+def execution_of(one: Event, process: str = "again") -> str:
+    return ids.execution_id(one.key, process)
+
+
+async def disable(settings: Settings, tenant: str, process: str) -> None:
+    async with changing(settings) as changes:
+        await create_tenant(changes, tenant)
+        await set_process(changes, tenant, process, enabled=False)
+
+
+def final(settings: Settings, events: list[Event], process: str = "again") -> bool:
+    found = Aftermath.of(settings)
+    return all(any(e.status.final for e in found.executions[execution_of(one, process)]) for one in events)
+
+
+def test_attempts_follow_the_tiers_and_end_in_a_result_or_a_dead_letter(stack: StackOfTests, tmp_path: Path) -> None:
+    """Two tiers make three attempts, each with its record; the waits are as long as the tiers, never shorter."""
+    settings = site(stack)
+    cured, second, never = again(3), again(2), again(99)
+    with working(stack, settings, tmp_path) as worker:
+        sender = Sender(settings)
+        sender.send(cured, second, never)
+        sender.flush()
+        until(lambda: final(settings, [cured, second, never]), "every execution has ended")
+        assert worker.asked_to_end() == 0
+    found = Aftermath.of(settings)
+    histories = {n: found.executions[execution_of(one)] for n, one in (("cured", cured), ("second", second), ("never", never))}
+    assert [(e.status, e.attempt) for e in histories["cured"]] == [
+        (Status.PENDING, 1),
+        (Status.PENDING, 2),
+        (Status.COMPLETED, 3),
+    ]
+    assert [(e.status, e.attempt) for e in histories["second"]] == [(Status.PENDING, 1), (Status.COMPLETED, 2)]
+    assert [(e.status, e.attempt) for e in histories["never"]] == [(Status.PENDING, 1), (Status.PENDING, 2), (Status.FAILED, 3)]
+    first, wait, last = histories["never"]
+    assert first.reason == "exception: ValueError: attempt 1 fails"
+    assert first.finished_ms is wait.finished_ms is None
+    for earlier, later, least in ((first, wait, 300), (wait, last, 1000)):
+        assert earlier.due_ms is not None
+        assert earlier.due_ms - earlier.started_ms >= least
+        assert later.started_ms >= earlier.due_ms, "nothing comes back early"
+    assert (last.event_position, last.received_ms) == (first.event_position, first.received_ms)
+    (letter,) = found.letters[execution_of(never)]
+    assert letter.value() == never.data
+    said = headers(letter)
+    assert (said["dl_code"], said["dl_attempts"], said["dl_topic"]) == ("exception", "3", topics.EVENTS.name(settings))
+    tries = orjson.loads(said["dl_tries"])
+    assert [(t["attempt"], t["reason"]) for t in tries] == [(n, f"exception: ValueError: attempt {n} fails") for n in (1, 2, 3)]
+    assert not any(name.startswith("rd_") for name, _ in letter.headers() or [])
+    assert len(found.results[execution_of(cured)]) == len(found.results[execution_of(second)]) == 1
+
+
+def test_a_process_says_how_long_to_wait(stack: StackOfTests, tmp_path: Path) -> None:
+    """What it asks for is rounded up to a tier; too long a wait gets the longest tier."""
+    settings = site(stack)
+    short, longer, longest = (again(2, after_s=s) for s in (0.01, 0.5, 3600))
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(short, longer, longest)
+        sender.flush()
+        until(lambda: final(settings, [short, longer, longest]), "every execution has ended")
+    found = Aftermath.of(settings)
+    for one, least in ((short, 300), (longer, 1000), (longest, 1000)):
+        wait, done = found.executions[execution_of(one)]
+        assert done.status is Status.COMPLETED
+        assert wait.reason == "retry-later: not yet"
+        assert wait.due_ms is not None
+        assert least <= wait.due_ms - wait.started_ms < least * 1.1 + 200
+
+
+def test_kill_after_the_second_attempt_of_three(stack: StackOfTests, tmp_path: Path) -> None:
+    """Attempts are counted in Kafka: a worker killed while an execution waits leads to three attempts and one dead letter."""
+    settings = site(stack, retry_tiers="300ms,2s")
+    never = again(99)
+    with working(stack, settings, tmp_path) as worker:
+        sender = Sender(settings)
+        sender.send(never)
+        sender.flush()
+        until(lambda: len(Aftermath.of(settings).executions[execution_of(never)]) == 2, "two attempts have failed")
+        worker.kill()
+        worker.start()
+        until(lambda: final(settings, [never]), "the execution has ended")
+    found = Aftermath.of(settings)
+    assert [(e.status, e.attempt) for e in found.executions[execution_of(never)]] == [
+        (Status.PENDING, 1),
+        (Status.PENDING, 2),
+        (Status.FAILED, 3),
+    ]
+    assert len(found.letters[execution_of(never)]) == 1
+
+
+def test_waiting_holds_nothing_up(stack: StackOfTests, tmp_path: Path) -> None:
+    """An hour's wait at the head of every partition delays neither new events nor another tier."""
+    settings = site(stack, retry_tiers="300ms,1h")
+    waiting = [again(9, after_s=3600) for _ in range(40)]
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(*waiting)
+        sender.flush()
+        topic = topics.retries(tiers("1h")[0]).name(settings)
+        until(lambda: len(list(records(settings.kafka.bootstrap_servers, topic))) == 40, "forty executions wait")
+        quick, retried = [event("t.now") for _ in range(40)], [again(2) for _ in range(40)]
+        began = time.monotonic()
+        sender.send(*quick, *retried)
+        sender.flush()
+        until(lambda: final(settings, quick, "quick") and final(settings, retried), "the others have ended")
+        assert time.monotonic() - began < 20
+    found = Aftermath.of(settings)
+    assert all(found.executions[execution_of(one)][-1].status is Status.PENDING for one in waiting)
+
+
+def test_a_process_that_is_gone_when_its_retry_is_due(stack: StackOfTests, tmp_path: Path) -> None:
+    """A process that is not installed any more gives a dead letter, one that was disabled is skipped; nothing waits for ever."""
+    settings = site(stack, retry_tiers="300ms,2s")
+    gone, disabled = again(99, after_s=2), again(99, after_s=2)
+    disabled = event("again.now", disabled.data, tenant="other")
+    with working(stack, settings, tmp_path) as worker:
+        sender = Sender(settings)
+        sender.send(disabled)
+        sender.flush()
+        until(lambda: Aftermath.of(settings).executions, "the first attempt has failed")
+        asyncio.run(disable(settings, "other", "again"))
+        until(lambda: final(settings, [disabled]), "the disabled one has ended")
+        sender.send(gone)
+        sender.flush()
+        until(lambda: Aftermath.of(settings).executions[execution_of(gone)], "the first attempt has failed")
+        worker.kill()
+    with working(stack, settings, tmp_path, processes="quick"):
+        until(lambda: final(settings, [gone]), "the other one has ended")
+    found = Aftermath.of(settings)
+    last = found.executions[execution_of(gone)][-1]
+    assert last.status is Status.FAILED
+    assert last.reason.startswith("process-unknown: ")
+    assert headers(found.letters[execution_of(gone)][0])["dl_code"] == "process-unknown"
+    assert found.executions[execution_of(disabled)][-1].status is Status.SKIPPED
