@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import orjson
@@ -12,8 +13,9 @@ import orjson
 from bridge import topics
 from bridge.domain import ids
 from bridge.domain.event import Event
-from bridge.domain.execution import Status
+from bridge.domain.execution import Execution, Status
 from bridge.domain.retry import tiers
+from bridge.executions import decode
 from bridge.registry.session import changing
 from bridge.registry.tenants import create_tenant, set_process
 from bridge.settings import Settings
@@ -36,9 +38,18 @@ async def disable(settings: Settings, tenant: str, process: str) -> None:
         await set_process(changes, tenant, process, enabled=False)
 
 
+def histories(settings: Settings) -> dict[str, list[Execution]]:
+    """Every record of every execution, in order."""
+    found: dict[str, list[Execution]] = defaultdict(list)
+    for record in records(settings.kafka.bootstrap_servers, topics.EXECUTIONS.name(settings)):
+        execution = decode(record.value() or b"")
+        found[execution.execution_id].append(execution)
+    return found
+
+
 def final(settings: Settings, events: list[Event], process: str = "again") -> bool:
-    found = Aftermath.of(settings)
-    return all(any(e.status.final for e in found.executions[execution_of(one, process)]) for one in events)
+    found = histories(settings)
+    return all(any(e.status.final for e in found[execution_of(one, process)]) for one in events)
 
 
 def test_attempts_follow_the_tiers_and_end_in_a_result_or_a_dead_letter(stack: StackOfTests, tmp_path: Path) -> None:
@@ -52,15 +63,15 @@ def test_attempts_follow_the_tiers_and_end_in_a_result_or_a_dead_letter(stack: S
         until(lambda: final(settings, [cured, second, never]), "every execution has ended")
         assert worker.asked_to_end() == 0
     found = Aftermath.of(settings)
-    histories = {n: found.executions[execution_of(one)] for n, one in (("cured", cured), ("second", second), ("never", never))}
-    assert [(e.status, e.attempt) for e in histories["cured"]] == [
+    told = {n: found.executions[execution_of(one)] for n, one in (("cured", cured), ("second", second), ("never", never))}
+    assert [(e.status, e.attempt) for e in told["cured"]] == [
         (Status.PENDING, 1),
         (Status.PENDING, 2),
         (Status.COMPLETED, 3),
     ]
-    assert [(e.status, e.attempt) for e in histories["second"]] == [(Status.PENDING, 1), (Status.COMPLETED, 2)]
-    assert [(e.status, e.attempt) for e in histories["never"]] == [(Status.PENDING, 1), (Status.PENDING, 2), (Status.FAILED, 3)]
-    first, wait, last = histories["never"]
+    assert [(e.status, e.attempt) for e in told["second"]] == [(Status.PENDING, 1), (Status.COMPLETED, 2)]
+    assert [(e.status, e.attempt) for e in told["never"]] == [(Status.PENDING, 1), (Status.PENDING, 2), (Status.FAILED, 3)]
+    first, wait, last = told["never"]
     assert first.reason == "exception: ValueError: attempt 1 fails"
     assert first.finished_ms is wait.finished_ms is None
     for earlier, later, least in ((first, wait, 300), (wait, last, 1000)):
@@ -104,7 +115,7 @@ def test_kill_after_the_second_attempt_of_three(stack: StackOfTests, tmp_path: P
         sender = Sender(settings)
         sender.send(never)
         sender.flush()
-        until(lambda: len(Aftermath.of(settings).executions[execution_of(never)]) == 2, "two attempts have failed")
+        until(lambda: len(histories(settings)[execution_of(never)]) == 2, "two attempts have failed")
         worker.kill()
         worker.start()
         until(lambda: final(settings, [never]), "the execution has ended")
@@ -146,12 +157,12 @@ def test_a_process_that_is_gone_when_its_retry_is_due(stack: StackOfTests, tmp_p
         sender = Sender(settings)
         sender.send(disabled)
         sender.flush()
-        until(lambda: Aftermath.of(settings).executions, "the first attempt has failed")
+        until(lambda: histories(settings), "the first attempt has failed")
         asyncio.run(disable(settings, "other", "again"))
         until(lambda: final(settings, [disabled]), "the disabled one has ended")
         sender.send(gone)
         sender.flush()
-        until(lambda: Aftermath.of(settings).executions[execution_of(gone)], "the first attempt has failed")
+        until(lambda: histories(settings)[execution_of(gone)], "the first attempt has failed")
         worker.kill()
     with working(stack, settings, tmp_path, processes="quick"):
         until(lambda: final(settings, [gone]), "the other one has ended")
