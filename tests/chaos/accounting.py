@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+ATTEMPTS = 3  # what the tiers of a run allow: one more than there are
 FINAL = frozenset({"completed", "failed", "skipped"})
 
 
@@ -63,6 +64,7 @@ class Dead:
 
     execution_id: str
     digest: str
+    attempts: int = ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +134,10 @@ def _check_executions(facts: Facts, keys: dict[str, str], findings: Findings) ->
         of[e.event_key, e.process] = e
     published = {p.id for p in facts.published}
     per_execution = Counter(execution for execution, _ in {(p.execution_id, p.id) for p in facts.published})
-    dead = defaultdict(set)
+    dead, letters = defaultdict(set), defaultdict(list)
     for letter in facts.dead:
         dead[letter.execution_id].add(letter.digest)
+        letters[letter.execution_id].append(letter)
     for s in facts.sent:
         if s.id not in keys:
             continue
@@ -149,6 +152,8 @@ def _check_executions(facts: Facts, keys: dict[str, str], findings: Findings) ->
             findings.wrong["unexpected result"].append(s.id)
         if s.status == "failed" and dead[execution.execution_id] != {s.digest}:
             findings.wrong["no dead letter with the original bytes"].append(s.id)
+        if any(letter.attempts != ATTEMPTS for letter in letters[execution.execution_id]):
+            findings.wrong["not the attempts of its policy"].append(s.id)
         if s.status != "failed" and dead[execution.execution_id]:
             findings.wrong["dead letter of an event that did not fail"].append(s.id)
         if facts.shown is not None and facts.shown.get(at) != s.status:

@@ -83,6 +83,10 @@ PLANTED: dict[str, tuple[str, Callable[[Facts], object]]] = {
         "dead letter of an event that did not fail",
         lambda f: f.dead.append(Dead("xa", "da")),
     ),
+    "a dead letter before the last attempt": (
+        "not the attempts of its policy",
+        lambda f: f.dead.__setitem__(0, replace(f.dead[0], attempts=2)),
+    ),
     "a look-up that disagrees": (
         "look-up disagrees with the topic",
         lambda f: (f.shown or {}).__setitem__(("ka", "echo"), "pending"),

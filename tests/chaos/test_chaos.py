@@ -48,6 +48,10 @@ FORM = (
 )
 
 
+TIERS = "1s,3s"
+"""Two tiers: three attempts of everything that fails."""
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Path]:
     """Run `evb dev` with the chaos plugin; yields its ready file."""
@@ -55,7 +59,7 @@ def running(tmp_path: Path) -> Iterator[Path]:
     command = [sys.executable, "-m", "bridge.cli", "dev", "--port", "0", "--data", str(tmp_path / "data")]
     dev = subprocess.Popen(
         [*command, "--ready-file", str(ready)],
-        env=os.environ | {"PYTHONPATH": str(PLUGIN)},
+        env=os.environ | {"PYTHONPATH": str(PLUGIN), "EVB_RETRY_TIERS": TIERS},
         stdout=log,
         stderr=subprocess.STDOUT,
     )

@@ -77,4 +77,5 @@ def published(bootstrap: str, prefix: str) -> list[Published]:
 
 def dead(bootstrap: str, prefix: str) -> list[Dead]:
     """Read the dead letters."""
-    return [Dead((m.key() or b"").decode(), _digest(m)) for m in records(bootstrap, f"{prefix}.deadletters")]
+    letters = records(bootstrap, f"{prefix}.deadletters")
+    return [Dead((m.key() or b"").decode(), _digest(m), int(dict(m.headers() or [])["dl_attempts"])) for m in letters]

@@ -163,9 +163,26 @@ def test_an_event_is_shown_with_all_that_became_of_it() -> None:
         "attempts": 1,
         "started_at": "2026-01-01T00:00:00.200Z",
         "finished_at": "2026-01-01T00:00:00.250Z",
+        "due_at": None,
         "reason": "",
         "results": [{"id": "r1", "type": "order.recorded", "topic": "bridge.results.record", "partition": 3, "offset": 4}],
     }
+
+
+def test_an_execution_that_waits_for_its_next_attempt_says_why_and_until_when() -> None:
+    due = DONE.started_ms + 5000
+    waiting = replace(DONE, status=Status.PENDING, attempt=2, finished_ms=None, reason="exception: no", due_ms=due, results=())
+    document = json.loads(wire.write(translate.event(EventView(SUMMARY, PLACE, True, (waiting,)))))
+    (execution,) = document["executions"]
+    shown = {name: execution[name] for name in ("status", "attempts", "reason", "due_at", "finished_at")}
+    assert shown == {
+        "status": "pending",
+        "attempts": 2,
+        "reason": "exception: no",
+        "due_at": "2026-01-01T00:00:05.200Z",
+        "finished_at": None,
+    }
+    assert document["settled"] is False
 
 
 def test_an_expected_execution_has_not_begun() -> None:

@@ -43,7 +43,7 @@ class Plain(Process[NoConfig]):
 
 
 class Fail(Process[NoConfig]):
-    """Raise: the execution fails and leaves a dead letter."""
+    """Raise: the execution is repeated by its policy, then fails and leaves a dead letter."""
 
     name, version, events = "chaos-fail", "1.0.0", ("chaos.fail",)
 

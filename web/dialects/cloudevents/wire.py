@@ -55,7 +55,11 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """One process's work on the event. `attempts` is 0 while it is only expected; `data` is what the process saved."""
+    """
+    One process's work on the event. `attempts` is 0 while it is only expected; `data` is what the process saved.
+
+    A pending execution with a reason has failed `attempts` times and is tried again at `due_at`.
+    """
 
     execution_id: str
     process: str
@@ -64,6 +68,7 @@ class Execution(msgspec.Struct, frozen=True):
     attempts: int
     started_at: str | None
     finished_at: str | None
+    due_at: str | None
     reason: str
     data: msgspec.Raw
     results: tuple[Result, ...]

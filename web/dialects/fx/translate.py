@@ -98,7 +98,7 @@ def execution_result(execution: Execution) -> dict[str, Any]:
 
     `datetime` is when the execution began, or, while it is pending, when its event was accepted. `execution_time` is in
     seconds, 0 until the execution has ended. `data` is what the process saved; where it saved nothing, why it did not
-    complete, or an empty object.
+    complete (and, while it waits for another attempt, which one failed and when the next is due), or an empty object.
     """
     return {
         "data": _data(execution),
@@ -113,6 +113,8 @@ def execution_result(execution: Execution) -> dict[str, Any]:
 def _data(execution: Execution) -> Any:
     if execution.data != "null":
         return orjson.Fragment(execution.data)
+    if execution.due_ms is not None:
+        return {"reason": execution.reason, "attempt": execution.attempt, "next_attempt": _iso(execution.due_ms)}
     return {"reason": execution.reason} if execution.reason else {}
 
 
