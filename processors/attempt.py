@@ -23,6 +23,7 @@ from processors import records
 from processors.ending import doubt
 from processors.given import Given
 from processors.lanes import Lane
+from processors.ordered import Line, Open
 from processors.outbox import Record
 from processors.outputs import Cause, Failure, Output, Verdict, failed, judge
 from processors.surroundings import Surroundings
@@ -36,6 +37,7 @@ class Attempt:
     """
     `finished(attempt)` is called on the loop once its record is confirmed; never after the window has died.
 
+    `number` is the attempt's, `made` how many there have been when it ends: one less where it only waits behind another event.
     `successor` is the next attempt of the execution where that has come already, because its record was quicker than ours.
     """
 
@@ -48,6 +50,7 @@ class Attempt:
         "execution_id",
         "finished",
         "given",
+        "made",
         "number",
         "process",
         "refs",
@@ -70,6 +73,7 @@ class Attempt:
         self.around, self.window, self.entry, self.given = around, window, entry, given
         self.process, self.execution_id, self.finished = process, execution_id, finished
         self.number = given.redelivery.attempt if given.redelivery else 1
+        self.made = self.number
         self.successor: Attempt | None = None
         self.task: asyncio.Task[None] | None = None
         self.started_ms = 0
@@ -77,6 +81,14 @@ class Attempt:
         self._pending = 0
         self._refusal: KafkaError | None = None
         self._verdict = Verdict(Status.IN_PROGRESS)
+
+    @property
+    def line(self) -> Line | None:
+        """Where an ordered process keeps this event in order; None where nothing is kept, as for a replay."""
+        record, again = self.given.record, self.given.redelivery
+        if not self.process.ordered or record.key is None or (again is not None and again.replayed_from):
+            return None
+        return Line(record.partition, self.process.name, record.key)
 
     @property
     def lane(self) -> Lane:
@@ -89,9 +101,14 @@ class Attempt:
             self.successor = successor
 
     def begin(self) -> None:
-        """Run the process."""
-        around, event = self.around, self.given.event
-        self.started_ms = now_ms()
+        """Run the process, or wait behind an earlier event that may not be overtaken."""
+        around, event, now = self.around, self.given.event, now_ms()
+        line = self.line
+        if line is not None and (first := around.executions.ordered.ahead(line, self.given.record.offset)) is not None:
+            self.made = self.number - 1
+            asyncio.get_running_loop().call_soon(self._end, around.retries.behind(first, now))
+            return
+        self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, self._verdict))
         context = around.contexts.make(self.process, event, self.execution_id, self.number)
         if isinstance(context, Failure):
@@ -108,10 +125,20 @@ class Attempt:
     def ended(self, outcome: object) -> None:
         """Publish what the outcome asks for, unless the partition was taken away meanwhile."""
         if self.window.alive:
-            self.around.lanes.leave(self.lane)
             now = now_ms()
             verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now))
-            self._publish(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
+            self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
+
+    def _end(self, verdict: Verdict) -> None:
+        if not self.window.alive:
+            return
+        ordered, line, wait = self.around.executions.ordered, self.line, verdict.wait
+        if line is not None and wait is not None:
+            ordered.wait(line, Open(self.execution_id, self.given.record.offset, wait.tier, wait.due_ms))
+        else:
+            ordered.end(self.execution_id)
+        self.around.lanes.leave(self.lane)  # the next one of the lane begins now, and must find the line as it is
+        self._publish(verdict)
 
     def _publish(self, verdict: Verdict) -> None:
         self._verdict = verdict
@@ -164,13 +191,15 @@ class Attempt:
         ended = now_ms()
         execution = records.execution(self, self._verdict, ended)
         value = encode(execution)
-        self.around.outbox.send(records.of_execution(self, execution, value, ended), partial(self._recorded, value, ended))
+        record = records.of_execution(self, execution, self._verdict.wait, value, ended)
+        self.around.outbox.send(record, partial(self._recorded, value, ended))
 
     def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
         if error is not None:
             doubt("an execution's record could not be delivered", error=error.str(), execution=self.execution_id)
         around, event, verdict = self.around, self.given.event, self._verdict
-        around.executions.remember(self.execution_id, self.number, ended, final=verdict.status.final)
+        around.executions.remember(self.execution_id, self.made, ended, final=verdict.status.final)
+        around.executions.ordered.written(self.execution_id, message.offset())
         correlation = event.correlation_id or event.key
         around.projection.recorded(event.tenant, self.execution_id, correlation, message.offset(), value)
         outcome = known_code(verdict.code) or verdict.status.value

@@ -17,16 +17,17 @@ from faust.types import TP
 from bridge.domain.event import Event
 from processors.counting import PartitionUsage, UsageKey
 from processors.ending import doubt
+from processors.ordered import Ordered
 from processors.outbox import Outbox, Record
-from processors.tables import UsageTable, record_key
+from processors.tables import Note, UsageTable, record_key
 from processors.window import Window
 
 
 class Bookkeeping:
     """Counts events, writes the counts, and says how far that allows a commit."""
 
-    def __init__(self, usage: UsageTable, outbox: Outbox, events_topic: str, usage_topic: str) -> None:
-        self._usage, self._outbox = usage, outbox
+    def __init__(self, usage: UsageTable, ordered: Ordered, outbox: Outbox, events_topic: str, usage_topic: str) -> None:
+        self._usage, self._ordered, self._outbox = usage, ordered, outbox
         self._events_topic, self._usage_topic = events_topic, usage_topic
         self._counted: dict[Window, int] = {}
 
@@ -35,21 +36,25 @@ class Bookkeeping:
         self._usage.of[record.partition].count(event.tenant, record.timestamp, record.offset)
 
     def heads(self, windows: Mapping[TP, Window]) -> dict[TP, tuple[int, str]]:
-        """Give the offset to commit of each partition, and where a restart must begin to read the counts."""
+        """Give the offset to commit of each partition, and the note of where a restart must begin to read the tables' topics."""
         return {
-            tp: (min(window.head, counted), str(self._usage.of[tp.partition].floor()) if tp.topic == self._events_topic else "")
+            tp: (min(window.head, counted), self._note(tp))
             for tp, window in windows.items()
             if (counted := self._counted.get(window)) is not None
         }
+
+    def _note(self, tp: TP) -> str:
+        if tp.topic != self._events_topic:
+            return ""
+        return Note(self._usage.of[tp.partition].floor(), self._ordered.floor(tp.partition)).text()
 
     async def write(self, windows: Mapping[TP, Window]) -> None:
         """Write every count that changed and wait until Kafka has them all."""
         covered = {window: window.next for window in windows.values()}
         writing = _Writing(self._outbox, self._usage_topic)
         for tp in windows:
-            if tp.topic != self._events_topic:
-                continue
-            writing.send(tp.partition, self._usage.of[tp.partition])
+            if tp.topic == self._events_topic:
+                writing.send(tp.partition, self._usage.of[tp.partition])
         await writing.done()
         self._counted = covered
 

@@ -78,7 +78,7 @@ class Parts:
             projection=self._projection,
             retries=Retries(tiers(settings.retry_tiers)),
         )
-        books = Bookkeeping(usage, outbox, names.events, names.usage)
+        books = Bookkeeping(usage, self._executions.ordered, outbox, names.events, names.usage)
         self.router = Router(around, plugins.processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
         self._agent(names.events, "route")
@@ -110,6 +110,7 @@ class Parts:
             name="executions",
             partitions=partitions,
             changelog_topic=batch_topic(app, topics.EXECUTIONS.name(self._settings), 64),
+            events_topic=topics.EVENTS.name(self._settings),
             **options,
         )
         usage = UsageTable(

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from bridge import redeliveries
 from bridge.domain.execution import Execution, Position, Status
 from bridge.domain.redelivery import Redelivery, Try
+from processors import ordered
 from processors.letters import letter
 from processors.outbox import Record
-from processors.outputs import Verdict, cut
+from processors.outputs import Verdict, Wait, cut
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt
@@ -38,7 +39,7 @@ def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None) -
         process=attempt.process.name,
         version=attempt.process.version,
         status=verdict.status if ended_ms else Status.IN_PROGRESS,
-        attempt=attempt.number,
+        attempt=attempt.made,
         received_ms=record.timestamp,
         started_ms=attempt.started_ms,
         finished_ms=ended_ms if verdict.status.final else None,
@@ -52,7 +53,7 @@ def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None) -
     )
 
 
-def of_execution(attempt: Attempt, state: Execution, value: bytes, ended_ms: int) -> Record:
+def of_execution(attempt: Attempt, state: Execution, wait: Wait | None, value: bytes, ended_ms: int) -> Record:
     """Give the record of `bridge.executions`; its headers are what the executions table reads."""
     headers = [
         ("status", state.status.value.encode()),
@@ -60,6 +61,14 @@ def of_execution(attempt: Attempt, state: Execution, value: bytes, ended_ms: int
         ("process", state.process.encode()),
         ("attempt", b"%d" % state.attempt),
     ]
+    if attempt.line is not None:
+        headers.append((ordered.OFFSET, b"%d" % attempt.given.record.offset))
+        if wait is not None:
+            headers += [
+                (ordered.KEY, attempt.line.key),
+                (ordered.TIER, wait.tier.encode()),
+                (ordered.DUE, b"%d" % wait.due_ms),
+            ]
     topic, key = attempt.around.topics.executions, state.execution_id.encode()
     return Record(topic, key, value, headers, attempt.given.record.partition, ended_ms)
 
@@ -89,13 +98,13 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
         Redelivery(
             process=attempt.process.name,
             execution_id=attempt.execution_id,
-            attempt=attempt.number + 1,
+            attempt=attempt.made + 1,
             due_ms=wait.due_ms,
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
             received_ms=record.timestamp,
-            first_failed_ms=(again.first_failed_ms if again else 0) or ended_ms,
+            first_failed_ms=(again.first_failed_ms if again else 0) or (ended_ms if verdict.code else 0),
             reason=verdict.said,
             tries=tries(attempt, verdict, ended_ms),
             replayed_from=again.replayed_from if again else "",
@@ -107,5 +116,7 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
 def tries(attempt: Attempt, verdict: Verdict, ended_ms: int) -> tuple[Try, ...]:
     """Give the attempts that have ended, this one included, oldest first."""
     before = attempt.given.redelivery.tries if attempt.given.redelivery else ()
+    if attempt.made < attempt.number:
+        return before
     this = Try(attempt.number, attempt.started_ms, ended_ms, cut(verdict.said, TRY_REASON_BYTES))
     return (*before, this)[-TRIES:]

@@ -10,6 +10,7 @@ from bridge.domain import retry
 from bridge.domain.execution import Status
 from bridge.domain.retry import Tier
 from bridge.sdk.process import AnyProcess
+from processors.ordered import Open
 from processors.outputs import Verdict, Wait
 
 RETRIED = frozenset({"exception", "timeout", "retry-later", "crashed", "out-of-memory", "invalid-config"})
@@ -31,3 +32,14 @@ class Retries:
             return verdict
         due_ms = retry.due_ms(tier, now_ms, execution_id, attempt)
         return dataclasses.replace(verdict, status=Status.PENDING, wait=Wait(tier.label, due_ms))
+
+    def behind(self, first: Open, now_ms: int) -> Verdict:
+        """
+        Give the verdict of an event that may not overtake: it waits in the tier of the first of its line and comes back after it.
+
+        Where that one is back already, the shortest wait will do.
+        """
+        wait = Wait(first.tier, first.due_ms)
+        if first.due_ms <= now_ms:
+            wait = Wait(self._tiers[0].label, now_ms + round(self._tiers[0].seconds * 1000))
+        return Verdict(Status.PENDING, reason=f"waits for the execution {first.execution_id}", wait=wait)

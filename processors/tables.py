@@ -12,7 +12,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
 import orjson
@@ -21,6 +21,7 @@ from faust.types import TP
 from bridge.domain.execution import Status
 from processors.counting import PartitionUsage, UsageKey
 from processors.digests import Digests, digest, of_attempt
+from processors.ordered import OFFSET, Ordered
 
 REMEMBER_MS = 3_600_000
 FAILED_BUCKETS = 16_384  # 240,000 failed attempts in a quarter of an hour
@@ -53,11 +54,17 @@ class RecordTable(faust.Table[bytes, bytes]):
 
 
 class ExecutionsTable(RecordTable):
-    """Which executions, and which attempts of unfinished ones, ended within the last hour, by their records' own time."""
+    """
+    Which executions, and which attempts of unfinished ones, ended within the last hour, by their records' own time.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    `ordered` are the open ones of ordered processes, however long they wait.
+    """
+
+    def __init__(self, *args: Any, events_topic: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.finished, self.failed = Digests(), Digests(FAILED_BUCKETS)
+        self.ordered = Ordered()
+        self._events_topic = events_topic
 
     def is_past(self, execution_id: str, attempt: int) -> bool:
         """Say whether the execution had a final record, or this attempt of it a pending one, within the last hour."""
@@ -76,12 +83,26 @@ class ExecutionsTable(RecordTable):
         headers = dict(record.headers)
         status, attempt = headers.get("status"), headers.get("attempt", b"")
         if record.key and (status in FINAL or attempt.isdigit()):
-            self.remember(record.key.decode(), int(attempt or 0), record.timestamp, final=status in FINAL)
+            execution_id = record.key.decode()
+            self.remember(execution_id, int(attempt or 0), record.timestamp, final=status in FINAL)
+            if OFFSET in headers:
+                process = headers["process"].decode()
+                self.ordered.recover(headers, execution_id, process, record.partition, record.offset)
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
+        """Forget who is open: the partitions that are ours are recovered, the others may have moved on elsewhere."""
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+        self.ordered.clear()
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
         since = int(time.time() * 1000) - REMEMBER_MS
-        found: Mapping[TP, int | None] = await consumer._thread.offsets_since(dict.fromkeys(partitions, since))
-        return found
+        starts: dict[TP, int | None] = await consumer._thread.offsets_since(dict.fromkeys(partitions, since))
+        notes = await notes_of(consumer, self._events_topic, partitions)
+        for tp in partitions:
+            if (floor := notes[tp].executions) is not None:
+                start = starts.get(tp)
+                starts[tp] = floor if start is None else min(start, floor)
+        return starts
 
 
 class UsageTable(RecordTable):
@@ -105,9 +126,30 @@ class UsageTable(RecordTable):
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
         """Begin where the commit's note says that open counts begin; without one at the start of the topic."""
-        events = {TP(self._events_topic, tp.partition): tp for tp in partitions}
-        notes = await consumer._thread.notes_of(events)
-        return {own: int(notes.get(source) or 0) for source, own in events.items()}
+        return {tp: note.usage for tp, note in (await notes_of(consumer, self._events_topic, partitions)).items()}
+
+
+class Note(NamedTuple):
+    """What is committed with an offset of the events: where a restart must begin to read the tables' topics."""
+
+    usage: int = 0
+    executions: int | None = None
+
+    def text(self) -> str:
+        return str(self.usage) if self.executions is None else f"{self.usage},{self.executions}"
+
+    @classmethod
+    def read(cls, text: str) -> Note:
+        """Read a note. Raises: ValueError where it is not ours."""
+        usage, _, executions = text.partition(",")
+        return cls(int(usage or 0), int(executions) if executions else None)
+
+
+async def notes_of(consumer: Any, events_topic: str, partitions: Iterable[TP]) -> dict[TP, Note]:
+    """Read the notes of the same partition numbers of the events; an empty one where nothing was committed."""
+    events = {TP(events_topic, tp.partition): tp for tp in partitions}
+    notes = await consumer._thread.notes_of(events)
+    return {own: Note.read(notes.get(source) or "") for source, own in events.items()}
 
 
 def record_key(partition: int, key: UsageKey) -> bytes:

@@ -45,6 +45,8 @@ def show_executions(document: Document) -> None:
             line += f"  {took} ms"
         if execution["reason"]:
             line += f"  {escape(execution['reason'])}"
+        if execution["due_at"]:
+            line += f"  next attempt at {execution['due_at']}"
         for result in execution["results"]:
             line += escape(f"  → {result['topic']} [p{result['partition']} @ {result['offset']}]")
         out.print(line)

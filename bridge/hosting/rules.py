@@ -84,6 +84,11 @@ def _retry(process: AnyProcess) -> Iterator[str]:
             yield f"retry has {label!r:.40}; a delay is a text such as '5s', '30m' or '2h'"
 
 
+def _ordered(process: AnyProcess) -> Iterator[str]:
+    if not isinstance(process.ordered, bool):
+        yield f"ordered is {process.ordered!r:.40}; it is True or False"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -108,4 +113,4 @@ def _run(process: AnyProcess) -> Iterator[str]:
             yield f"run{inspect.signature(run)} cannot be called; its parameters are (self, event, context)"
 
 
-RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (_name, _version, _events, _timeout, _retry, _config, _run)
+RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (_name, _version, _events, _timeout, _retry, _ordered, _config, _run)

@@ -30,6 +30,7 @@ class Process(Generic[ConfigT]):
     `timeout_s` deadline of one run; at most 5 in the shared lane
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
+    `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
     """
 
     name: ClassVar[str]
@@ -37,13 +38,15 @@ class Process(Generic[ConfigT]):
     events: ClassVar[tuple[str, ...]]
     timeout_s: ClassVar[float] = 5.0
     retry: ClassVar[Sequence[str] | None] = None
+    ordered: ClassVar[bool] = False
     Config: ClassVar[type[BaseModel]] = NoConfig
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:
         """
         Handle one event; `async def` runs on the worker's event loop, a plain function in a thread.
 
-        Order:  the events of one partition key start in their order; the next one starts when this one has ended.
+        Order:  the events of one partition key start in their order; the next one starts when this one has ended. One that waits
+                for a retry is overtaken, unless the process is `ordered`.
         Again:  after a crash the same event may come once more, with the same `context.execution_id`.
         Raises: anything; the attempt has then failed. It is repeated as `retry` says; after the last one the execution fails with
                 the exception's text as its reason, and a dead letter.

@@ -52,6 +52,9 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("executions", "min.compaction.lag.ms"),
         ("executions", "segment.ms"),
         ("deadletters", "the topic"),
+        ("redeliveries", "the topic"),
+        ("300ms", "the topic"),
+        ("1s", "the topic"),
         ("registry", "the topic"),
         ("usage", "the topic"),
     }

@@ -163,7 +163,19 @@ class Again(Process[NoConfig]):
         return Completed(data={"attempt": context.attempt}, results=[Result("again.done", {"n": wanted.get("n")})])
 
 
-PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again()]
+class InOrder(Process[NoConfig]):
+    """Fails as often as the data says; later events of its key wait meanwhile."""
+
+    name, version, events, ordered = "in-order", "1.0.0", ("order.*",), True
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        wanted = event.json()
+        if context.attempt <= wanted.get("fails", 0):
+            raise ValueError("not yet")
+        return Completed(results=[Result("order.done", {"n": wanted["n"], "at": time.time()})])
+
+
+PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder()]
 
 
 def plugins() -> Plugins:
@@ -174,6 +186,8 @@ def plugins() -> Plugins:
 
 
 if __name__ == "__main__":
+    from processors import tables
     from processors.worker import serve
 
+    tables.REMEMBER_MS = int(os.environ.get("TEST_REMEMBER_MS", tables.REMEMBER_MS))
     serve(load(), plugins())

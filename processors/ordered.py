@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which executions of ordered processes are open: they wait for an attempt, so later events of their key have to wait behind them.
+
+Pure. Part of the `executions` table: it is recovered from the executions' records, and each commit notes where the oldest record
+lies that a restart must read for it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+OFFSET, KEY, TIER, DUE = "order_offset", "order_key", "order_tier", "order_due"
+"""Headers of an ordered execution's record; the last three only while it waits."""
+
+
+class Line(NamedTuple):
+    """What is kept in order: the events of one key in one process."""
+
+    partition: int
+    process: str
+    key: bytes
+
+
+@dataclass(slots=True)
+class Open:
+    """An execution that waits; `offset` is its event's, `written` where its newest record lies (-1: not confirmed yet)."""
+
+    execution_id: str
+    offset: int
+    tier: str
+    due_ms: int
+    written: int = -1
+
+
+class Ordered:
+    """The lines of a worker's partitions that have an open execution."""
+
+    def __init__(self) -> None:
+        self._lines: defaultdict[Line, dict[str, Open]] = defaultdict(dict)
+        self._line_of: dict[str, Line] = {}
+        self._of_partition: defaultdict[int, dict[str, Open]] = defaultdict(dict)
+
+    def __len__(self) -> int:
+        return len(self._line_of)
+
+    def clear(self) -> None:
+        """Forget everything: it will be recovered."""
+        self._lines.clear()
+        self._line_of.clear()
+        self._of_partition.clear()
+
+    def ahead(self, line: Line, offset: int) -> Open | None:
+        """Give the oldest open execution of a line whose event came before the one at `offset`."""
+        found = self._lines.get(line)
+        first = min(found.values(), key=lambda one: one.offset) if found else None
+        return first if first is not None and first.offset < offset else None
+
+    def wait(self, line: Line, one: Open) -> None:
+        """Note that an execution waits now; its last record stays the one to read until the new one is confirmed."""
+        known = self._lines[line].get(one.execution_id)
+        if known is not None and one.written < 0:
+            one.written = known.written
+        self._lines[line][one.execution_id] = self._of_partition[line.partition][one.execution_id] = one
+        self._line_of[one.execution_id] = line
+
+    def written(self, execution_id: str, at: int) -> None:
+        """Note where an open execution's newest record lies; nothing happens where it has ended."""
+        if (line := self._line_of.get(execution_id)) is not None:
+            self._lines[line][execution_id].written = at
+
+    def end(self, execution_id: str) -> None:
+        """Forget an execution that has reached its final status, if it was open."""
+        line = self._line_of.pop(execution_id, None)
+        if line is not None:
+            del self._lines[line][execution_id], self._of_partition[line.partition][execution_id]
+            if not self._lines[line]:
+                del self._lines[line]
+
+    def floor(self, partition: int) -> int | None:
+        """Give the offset from which a restart must read the executions to know every open one; None where there is none."""
+        return min((one.written for one in self._of_partition[partition].values() if one.written >= 0), default=None)
+
+    def recover(self, headers: dict[str, bytes], execution_id: str, process: str, partition: int, at: int) -> None:
+        """Take one record of the executions topic in."""
+        if DUE in headers:
+            line = Line(partition, process, headers[KEY])
+            self.wait(line, Open(execution_id, int(headers[OFFSET]), headers[TIER].decode(), int(headers[DUE]), at))
+        elif OFFSET in headers:
+            self.end(execution_id)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An ordered process's events of one key stay in order while one of them waits for a retry; other keys go on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bridge import topics
+from bridge.domain import ids
+from bridge.domain.event import Event
+from bridge.domain.execution import Status
+from bridge.settings import Settings
+from tests.chaos.topics import records
+from tests.conftest import StackOfTests
+from tests.integration.test_retries import final, histories
+from tests.integration.workers import Sender, event, headers, site, until, working
+
+PROCESS = "in-order"
+
+
+def step(key: str, n: int, fails: int = 0) -> Event:
+    return event("order.step", orjson.dumps({"n": n, "fails": fails}), partitionkey=key)
+
+
+def done(settings: Settings) -> list[tuple[str, int]]:
+    """The results in the order of their times: key and number."""
+    found = records(settings.kafka.bootstrap_servers, topics.results(PROCESS).name(settings))
+    by_id = {headers(r)["ce_id"]: (orjson.loads(r.value() or b""), (r.key() or b"").decode()) for r in found}
+    return [(key, value["n"]) for value, key in sorted(by_id.values(), key=lambda one: one[0]["at"])]
+
+
+def of_key(settings: Settings, key: str) -> list[int]:
+    return [n for found, n in done(settings) if found == key]
+
+
+def test_later_events_of_a_key_wait_and_other_keys_go_on(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    stuck = [step("a", n, fails=2 if n == 0 else 0) for n in range(10)]
+    free = [step("b", n) for n in range(10)]
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        for one, other in zip(stuck, free, strict=True):
+            sender.send(one, other)
+        sender.flush()
+        until(lambda: final(settings, [*stuck, *free], PROCESS), "every execution has ended")
+    assert of_key(settings, "a") == of_key(settings, "b") == list(range(10))
+    assert done(settings)[:10] == [("b", n) for n in range(10)], "the other key did not wait"
+    told = histories(settings)
+    first = [(e.status, e.attempt) for e in told[ids.execution_id(stuck[0].key, PROCESS)]]
+    assert first == [(Status.PENDING, 1), (Status.PENDING, 2), (Status.COMPLETED, 3)]
+    waited = told[ids.execution_id(stuck[5].key, PROCESS)]
+    assert {e.status for e in waited[:-1]} == {Status.PENDING}
+    assert waited[0].reason == f"waits for the execution {ids.execution_id(stuck[0].key, PROCESS)}"
+    assert (waited[0].attempt, waited[-1].attempt) == (0, 1), "waiting behind another event costs no attempt"
+
+
+def test_order_survives_a_kill_and_more_than_an_hour(
+    stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever starts next knows what is open, also what no record of the remembered time tells."""
+    settings = site(stack, retry_tiers="300ms,4s")
+    head, early, late = step("a", 0, fails=2), step("a", 1), step("a", 2)
+    with working(stack, settings, tmp_path) as worker:
+        sender = Sender(settings)
+        sender.send(head, early)
+        sender.flush()
+        until(lambda: len(histories(settings)[ids.execution_id(head.key, PROCESS)]) == 2, "the head has failed twice")
+        worker.settle(settings)
+        worker.kill()
+    monkeypatch.setitem(os.environ, "TEST_REMEMBER_MS", "0")
+    with working(stack, settings, tmp_path):
+        sender.send(late)
+        sender.flush()
+        until(lambda: final(settings, [head, early, late], PROCESS), "every execution has ended")
+    assert of_key(settings, "a") == [0, 1, 2]
+    assert histories(settings)[ids.execution_id(late.key, PROCESS)][0].status is Status.PENDING
