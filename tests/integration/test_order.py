@@ -62,7 +62,7 @@ def test_order_survives_a_kill_and_more_than_an_hour(
     stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever starts next knows what is open, also what no record of the remembered time tells."""
-    settings = site(stack, retry_tiers="300ms,4s")
+    settings = site(stack, retry_tiers="300ms,12s")
     head, early, late = step("a", 0, fails=2), step("a", 1), step("a", 2)
     with working(stack, settings, tmp_path) as worker:
         sender = Sender(settings)
