@@ -176,9 +176,13 @@ def headers(record: Message) -> dict[str, str]:
 
 
 def settled(settings: Settings) -> bool:
-    """Say whether everything in the events topic is finished and committed: what it caused was stored before that."""
-    done = committed(settings, topics.worker_group(settings), topics.EVENTS)
-    return all(done.get(partition, 0) >= end for partition, end in ends(settings, topics.EVENTS).items())
+    """Say whether every event and redelivery is finished and committed: what it caused was stored before that."""
+
+    def finished(topic: topics.Topic) -> bool:
+        done = committed(settings, topics.worker_group(settings), topic)
+        return all(done.get(partition, 0) >= end for partition, end in ends(settings, topic).items())
+
+    return finished(topics.EVENTS) and finished(topics.REDELIVERIES)
 
 
 def ends(settings: Settings, topic: topics.Topic) -> dict[int, int]:
