@@ -60,4 +60,7 @@ def of_redeliveries(record: Any) -> Given:
     own = redeliveries.own_headers(record.headers)
     # What it causes goes to the partition that it lies in now; that is its event's, unless somebody moved it by hand.
     original = Original(again.topic, record.partition, again.offset, again.received_ms, record.key, record.value, own)
-    return Given(original, of_events(original).event, again)
+    event = of_events(original).event
+    if again.replayed_from:
+        event = Event({**event.attributes, "replayedfrom": again.replayed_from}, event.data)
+    return Given(original, event, again)

@@ -48,6 +48,7 @@ def letter(
         ("dl_topic", record.topic.encode()),
         ("dl_partition", b"%d" % record.partition),
         ("dl_offset", b"%d" % record.offset),
+        ("dl_received", b"%d" % record.timestamp),
         ("dl_key", record.key or b""),
     ]
     return Record(topic, (key or position).encode(), record.value or b"", headers, record.partition)

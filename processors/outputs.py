@@ -202,6 +202,8 @@ def _described(thing: Result | Emit, cause: Cause, where: str) -> tuple[dict[str
         "correlationid": cause.event.correlation_id or cause.event.key,
         "causationid": cause.execution_id,
     }
+    if replayed := cause.event.attributes.get("replayedfrom"):
+        attributes["replayedfrom"] = replayed
     if thing.subject:
         attributes["subject"] = _text(thing.subject, f"{where}.subject")
     if thing.content_type:

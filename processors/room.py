@@ -10,6 +10,8 @@ from processors.outbox import Outbox
 
 IN_FLIGHT = 2000
 IN_FLIGHT_BYTES = 64 * MIB
+AGAIN_IN_FLIGHT = 100
+"""Redeliveries among them: a replay of any size leaves the rest to what is new."""
 
 
 class Room:
@@ -18,23 +20,26 @@ class Room:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._freed: asyncio.Future[None] | None = None
-        self.held = self.held_bytes = 0
+        self.held = self.held_bytes = self.again = 0
 
-    @property
-    def full(self) -> bool:
+    def full(self, *, again: bool) -> bool:
+        """Say whether an event must wait; `again` says that it is a redelivery."""
+        if again and self.again >= AGAIN_IN_FLIGHT:
+            return True
         return self.held >= IN_FLIGHT or self.held_bytes >= IN_FLIGHT_BYTES or self._outbox.waiting > IN_FLIGHT
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, *, again: bool) -> None:
         """Hold one more event of `size` bytes."""
         self.held += 1
+        self.again += again
         self.held_bytes += size
 
-    def release(self, count: int, size: int) -> None:
+    def release(self, count: int, size: int, *, again: bool) -> None:
         """Let go of `count` events with `size` bytes together."""
         self.held -= count
+        self.again -= count * again
         self.held_bytes -= size
-        if not self.full:
-            self.look_again()
+        self.look_again()
 
     async def wait(self) -> None:
         """Wait until something may have changed."""

@@ -56,6 +56,7 @@ class Router:
         """Accept one fetch of one partition; waits while too much is in flight. What is stale is dropped and read again."""
         if consumer.stale(message):
             return
+        again = self._again(message.tp.topic)
         window = self.windows.get(message.tp)
         if window is None:
             window = await self._open(consumer, message.tp, records[0].offset)
@@ -65,10 +66,10 @@ class Router:
                     return
                 if not window.knows(record.offset):
                     self._accept(window, record)
-                if self._room.full:
-                    await self._room.wait()
-                elif not number % BREATH:
+                if not number % BREATH:
                     await asyncio.sleep(0)
+                while self._room.full(again=again) and window.alive:
+                    await self._room.wait()
         except Gap as gap:
             doubt("records are missing in what was read", topic=message.tp.topic, partition=message.tp.partition, gap=str(gap))
 
@@ -99,9 +100,9 @@ class Router:
 
     def _accept(self, window: Window, record: Any) -> None:
         size = len(record.value or b"")
-        self._room.take(size)
+        again = self._again(window.topic)
+        self._room.take(size, again=again)
         entry = window.accept(record.offset, size, self._loop.time(), 0)
-        again = record.topic == self._around.topics.redeliveries
         try:
             given = of_redeliveries(record) if again else of_events(record)
         except InvalidEvent as err:
@@ -177,9 +178,13 @@ class Router:
         count, size = window.advance()
         if count:
             self.done += count
-            self._room.release(count, size)
-            if window.topic == self._around.topics.events:
+            again = self._again(window.topic)
+            self._room.release(count, size, again=again)
+            if not again:
                 self._around.projection.passed(window.partition, window.head)
+
+    def _again(self, topic: str) -> bool:
+        return topic == self._around.topics.redeliveries
 
     def idle(self) -> bool:
         """Say whether nothing is in flight."""
@@ -201,7 +206,8 @@ class Router:
         """Give partitions up: running attempts are cancelled, and nothing is produced for them any more."""
         dropped = [window for tp in partitions if (window := self.windows.pop(tp, None))]
         for window in dropped:
-            self._room.release(*window.close())
+            count, size = window.close()
+            self._room.release(count, size, again=self._again(window.topic))
         self._around.lanes.purge()
         for execution_id, attempt in list(self.running.items()):
             if not attempt.window.alive:
