@@ -9,16 +9,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import orjson
+from confluent_kafka import Producer
 
-from bridge import topics
+from bridge import redeliveries, topics
+from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
+from bridge.domain.redelivery import Redelivery
 from bridge.domain.retry import tiers
 from bridge.executions import decode
+from bridge.kafka.client import producing
 from bridge.registry.session import changing
 from bridge.registry.tenants import create_tenant, set_process
 from bridge.settings import Settings
+from processors.attempt import now_ms
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
@@ -146,6 +151,28 @@ def test_waiting_holds_nothing_up(stack: StackOfTests, tmp_path: Path) -> None:
         assert time.monotonic() - began < 20
     found = Aftermath.of(settings)
     assert all(found.executions[execution_of(one)][-1].status is Status.PENDING for one in waiting)
+
+
+def test_redeliveries_of_any_number_leave_new_events_their_way(stack: StackOfTests, tmp_path: Path) -> None:
+    """More of them than a worker takes in, all slow: what is new is neither read nor handled later for it."""
+    settings = site(stack)
+    producer = Producer(producing(settings, linger_ms=50, timeout_s=30))
+    body = orjson.dumps({"n": 0, "seconds": 4, "pad": "x" * 4000})
+    for n in range(10_000):
+        one = event("slow.now", body)
+        again = Redelivery("slow", execution_of(one, "slow"), 1, 0, topics.EVENTS.name(settings), n % 4, 0, now_ms())
+        own = redeliveries.headers_of(headers_of(one), again)
+        producer.produce(topics.REDELIVERIES.name(settings), one.data, record_key(one), n % 4, headers=own)
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    with working(stack, settings, tmp_path):
+        until(lambda: len(histories(settings)) > 50, "redeliveries are being handled")
+        new = [event("t.new") for _ in range(200)]
+        sender = Sender(settings)
+        sender.send(*new)
+        sender.flush()
+        until(lambda: final(settings, new, "quick"), "what is new has ended", 15)
+    assert len(histories(settings)) < 2000, "the redeliveries were still being handled"
 
 
 def test_a_process_that_is_gone_when_its_retry_is_due(stack: StackOfTests, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
     BatchScheduler: {"iterate"},
     BatchThread: {"_create_worker_consumer", "call_thread", "on_start", "on_thread_stop", "_commit"},
     BatchConsumer: {
+        "_getmany",
         "_new_consumer_thread",
         "_filter_committable_offsets",
         "force_commit",
@@ -33,7 +34,7 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
     TimedRecovery: {"_build_offsets", "_seek_offsets", "on_recovery_completed"},
     TimedTables: {"recovery"},
     RecordTable: {"on_key_set", "on_key_del", "apply_changelog_batch"},
-    ExecutionsTable: set(),
+    ExecutionsTable: {"on_rebalance"},
     UsageTable: {"on_rebalance"},
 }
 
