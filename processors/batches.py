@@ -201,26 +201,6 @@ class BatchConsumer(driver.Consumer):
         self.scheduler = BatchScheduler()
         self.ledger: Ledger = self.transport.ledger  # type: ignore[attr-defined]  # BatchTransport
         self.notes: dict[TP, str] = {}
-        self._taken: set[TP] = set()
-
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  Faust names it
-        """
-        Leave aiokafka's next batch where it is while an agent still has the last one of a partition that is taken one by one.
-
-        An agent that has to wait would otherwise fill its channel, and a full channel stops the reading of every topic.
-        """
-        free = active_partitions and active_partitions - self._taken
-        if active_partitions and not free:
-            await asyncio.sleep(timeout)
-            return {}
-        records = await super()._getmany(free, timeout)
-        if self.flow_active:
-            self._taken.update(tp for tp in records if tp.topic in self.transport.one_by_one)  # type: ignore[attr-defined]
-        return records
-
-    def give_next(self, tp: TP) -> None:
-        """Say that the agent is done with its batch of a partition."""
-        self._taken.discard(tp)
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -268,21 +248,15 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         await self._thread.pause_fetching(tp for tp in assigned if not self._is_changelog_tp(tp))  # until recovery is completed
-        self._taken.clear()
         self.ledger.revoked(assigned)  # the eager protocol: every partition begins again at its committed offset
         await super().on_partitions_assigned(assigned, generation_id)
 
 
 class BatchTransport(driver.Transport):
-    """
-    The transport of the worker's Faust application; `ledger` is set before anything touches `app.consumer`.
-
-    Of the topics in `one_by_one` an agent gets a partition's next batch when it has said that it is done with the last one.
-    """
+    """The transport of the worker's Faust application; `ledger` is set before anything touches `app.consumer`."""
 
     Consumer = BatchConsumer
     ledger: Ledger
-    one_by_one: frozenset[str] = frozenset()
 
 
 def batch_topic(app: Any, name: str, maxsize: int) -> Any:

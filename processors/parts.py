@@ -80,8 +80,7 @@ class Parts:
         )
         books = Bookkeeping(usage, self._executions.ordered, outbox, names.events, names.usage)
         self.router = Router(around, plugins.processes, Routing(registry), books)
-        transport = cast(BatchTransport, self.app.transport)
-        transport.ledger, transport.one_by_one = self.router, frozenset({names.redeliveries})
+        cast(BatchTransport, self.app.transport).ledger = self.router
         self._agent(names.events, "route")
         self._agent(names.redeliveries, "redeliver")
         self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)

@@ -54,12 +54,6 @@ class Router:
 
     async def take(self, consumer: Any, message: Any, records: list[Any]) -> None:
         """Accept one fetch of one partition; waits while too much is in flight. What is stale is dropped and read again."""
-        try:
-            await self._take(consumer, message, records)
-        finally:
-            consumer.give_next(message.tp)
-
-    async def _take(self, consumer: Any, message: Any, records: list[Any]) -> None:
         if consumer.stale(message):
             return
         again = self._again(message.tp.topic)

@@ -157,8 +157,8 @@ def test_redeliveries_of_any_number_leave_new_events_their_way(stack: StackOfTes
     """More of them than a worker takes in, all slow: what is new is neither read nor handled later for it."""
     settings = site(stack)
     producer = Producer(producing(settings, linger_ms=50, timeout_s=30))
-    body = orjson.dumps({"n": 0, "seconds": 4, "pad": "x" * 4000})
-    for n in range(10_000):
+    body = orjson.dumps({"n": 0, "seconds": 4, "pad": "x" * 2000})
+    for n in range(5_000):
         one = event("slow.now", body)
         again = Redelivery("slow", execution_of(one, "slow"), 1, 0, topics.EVENTS.name(settings), n % 4, 0, now_ms())
         own = redeliveries.headers_of(headers_of(one), again)

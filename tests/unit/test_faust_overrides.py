@@ -20,7 +20,6 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
     BatchScheduler: {"iterate"},
     BatchThread: {"_create_worker_consumer", "call_thread", "on_start", "on_thread_stop", "_commit"},
     BatchConsumer: {
-        "_getmany",
         "_new_consumer_thread",
         "_filter_committable_offsets",
         "force_commit",
