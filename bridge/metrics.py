@@ -94,6 +94,12 @@ EXECUTIONS_REPEATED = Counter(
 REDELIVERED = Counter(
     "evb_redelivered_total", "Waiting executions that were due and were given back to the workers.", registry=REGISTRY
 )
+BREAKERS_OPEN = Gauge(
+    "evb_process_breakers_open",
+    "Processes, counted per tenant, that failed everything and rest.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
 DEAD_LETTERS = Counter("evb_dead_letters_total", "Dead letters that Kafka confirmed, by reason.", ["reason"], registry=REGISTRY)
 EVENTS_LOST = Counter(
     "evb_events_expired_total",
@@ -137,6 +143,7 @@ CATALOGUE = (
     END_TO_END,
     EXECUTIONS_REPEATED,
     REDELIVERED,
+    BREAKERS_OPEN,
     DEAD_LETTERS,
     EVENTS_LOST,
     CONSUMER_LAG,

@@ -85,6 +85,13 @@ def due_of(headers: Sequence[tuple[str, bytes]] | None) -> int:
     return next((int(value) for name, value in headers or () if name == DUE and value.isdigit()), 0)
 
 
+def whose(headers: Sequence[tuple[str, bytes]] | None) -> tuple[str, str]:
+    """Give the tenant and the process of a record; empty texts where it does not say."""
+    found = dict(headers or ())
+    tenant, process = found.get("ce_tenantid") or b"", found.get(PREFIX + "process") or b""
+    return tenant.decode(errors="replace"), process.decode(errors="replace")
+
+
 def _text(found: dict[str, bytes], name: str, faults: list[Fault]) -> str:
     try:
         return (found.get(name) or b"").decode()

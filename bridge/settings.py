@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         description="Delays before a failed attempt is repeated, each with a topic of its own; a process that says nothing else "
         "goes through all of them. A tier that is taken out is still emptied.",
     )
+    breaker_failures: int = Field(
+        50,
+        ge=0,
+        description="So many failed attempts in a row, without a success, make a tenant's process rest; then it is tried with "
+        "one event at a time. 0: never.",
+    )
     worker_slot: str = Field(
         "0", pattern=r"^[a-z0-9-]{1,40}$", description="Stable name of this worker, unique among the running ones."
     )

@@ -53,6 +53,7 @@ EXECUTIONS = Topic(
     "executions", "execution id", "compact,delete", "retention_hours", "worker", "executions table, rebuild, consumers"
 )
 REDELIVERIES = Topic("redeliveries", "as its event", "delete", "retention_hours", "movers of due retries, replays", "router")
+PARKED = Topic("parked", "as its event", "delete", "retention_hours", "worker, movers", "mover in every worker")
 DEAD_LETTERS = Topic(
     "deadletters",
     "execution id, or the record's position where it cannot be decoded",
@@ -74,7 +75,7 @@ USAGE = Topic(
 
 def catalogue(settings: Settings) -> tuple[Topic, ...]:
     """Give every topic that an installation has, but for the results of its processes."""
-    return EVENTS, REDELIVERIES, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE, *map(retries, tiers(settings.retry_tiers))
+    return EVENTS, REDELIVERIES, PARKED, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE, *map(retries, tiers(settings.retry_tiers))
 
 
 def retries(tier: Tier) -> Topic:

@@ -9,7 +9,6 @@ first, then the execution's record, and only then is the event's entry finished,
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
 from typing import Any
 
@@ -20,12 +19,15 @@ from bridge.domain.execution import ResultRef, Status
 from bridge.executions import encode
 from bridge.sdk.process import AnyProcess
 from processors import records
+from processors.clock import now_ms
 from processors.ending import doubt
 from processors.given import Given
+from processors.holding import hold
 from processors.lanes import Lane
 from processors.ordered import Line, Open
 from processors.outbox import Record
 from processors.outputs import Cause, Failure, Output, Verdict, failed, judge
+from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
 from processors.window import Entry, Window
 
@@ -101,12 +103,11 @@ class Attempt:
             self.successor = successor
 
     def begin(self) -> None:
-        """Run the process, or wait behind an earlier event that may not be overtaken."""
+        """Run the process, or let the execution wait where something holds it."""
         around, event, now = self.around, self.given.event, now_ms()
-        line = self.line
-        if line is not None and (first := around.executions.ordered.ahead(line, self.given.record.offset)) is not None:
+        if (held := hold(self, now)) is not None:
             self.made = self.number - 1
-            asyncio.get_running_loop().call_soon(self._end, around.retries.behind(first, now))
+            asyncio.get_running_loop().call_soon(self._end, held)
             return
         self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, self._verdict))
@@ -120,6 +121,7 @@ class Attempt:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
         if self.task is not None:
             self.task.cancel()
+            self.around.breakers.lost(self.given.event.tenant, self.process.name)
         self.around.projection.stopped(self.execution_id)
 
     def ended(self, outcome: object) -> None:
@@ -127,14 +129,22 @@ class Attempt:
         if self.window.alive:
             now = now_ms()
             verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now))
+            self._tell_breaker(verdict, now)
             self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
+
+    def _tell_breaker(self, verdict: Verdict, now: int) -> None:
+        tenant, breakers = self.given.event.tenant, self.around.breakers
+        if verdict.code in RETRIED:
+            breakers.failed(tenant, self.process.name, verdict.said, now / 1000)
+        else:
+            breakers.worked(tenant, self.process.name)
 
     def _end(self, verdict: Verdict) -> None:
         if not self.window.alive:
             return
         ordered, line, wait = self.around.executions.ordered, self.line, verdict.wait
         if line is not None and wait is not None:
-            ordered.wait(line, Open(self.execution_id, self.given.record.offset, wait.tier, wait.due_ms))
+            ordered.wait(line, Open(self.execution_id, self.given.record.offset, wait.topic, wait.due_ms))
         else:
             ordered.end(self.execution_id)
         self.around.lanes.leave(self.lane)  # the next one of the lane begins now, and must find the line as it is
@@ -228,8 +238,3 @@ CODES = frozenset(
 def known_code(code: str) -> str:
     """Bound a metric's label: a process may reject with any code it likes."""
     return code if not code or code in CODES else "rejected"
-
-
-def now_ms() -> int:
-    """Give the time in milliseconds since the epoch."""
-    return int(time.time() * 1000)

@@ -1,51 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Give waiting executions back when they are due: from the tiers' topics to `bridge.redeliveries`, same partition number.
+Give waiting executions back: from the topics they wait in to `bridge.redeliveries`, same partition number.
 
-One per worker; all movers share a consumer group of their own. A partition whose head is not due is paused and read again from
+One per worker; all movers share a consumer group of their own. A partition whose head has to wait is paused and read again from
 that head, so it keeps its place in the group for hours and holds nobody up. Committed is only what Kafka has confirmed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
-from bridge import logs, metrics, redeliveries
+from bridge import logs, metrics
 from processors.ending import doubt
 from processors.outbox import Outbox, Record
 
 POLL_MS = 200
-"""How late a due execution may be noticed."""
+"""How late it may be noticed that a wait has ended."""
 
 FETCH_WAIT_MS = 100
-RECORDS = 500  # given back in one round; the next begins when Kafka has confirmed them
+RECORDS = 500  # moved in one round; the next begins when Kafka has confirmed them
 PARTITION_BYTES = 256 * 1024  # fetched ahead per partition; a larger record comes all the same
 
 LOG = logs.get("processors.mover")
 
 
+class Step(Enum):
+    """What becomes of the record at a partition's head."""
+
+    GIVE = "give it back to the workers"
+    KEEP = "put it at its topic's end"
+    HOLD = "wait with it, and with everything behind it"
+
+
+class Rule(Protocol):
+    """When executions of one kind of topic come back."""
+
+    def step(self, tp: TopicPartition, record: Any, end: int) -> Step:
+        """Decide about the record at a partition's head; `end` is the partition's."""
+
+    def ready(self, tp: TopicPartition) -> bool:
+        """Say whether a partition that was held is worth another look."""
+
+    def forget(self) -> None:
+        """Begin afresh: partitions have come and gone."""
+
+
 class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed
-    """`now_ms` is the wall clock; `connection` what aiokafka needs to reach the brokers."""
+    """`rules` are those of each topic; `connection` is what aiokafka needs to reach the brokers."""
 
     def __init__(
-        self,
-        topics: Iterable[str],
-        target: str,
-        outbox: Outbox,
-        *,
-        group: str,
-        slot: str,
-        connection: Mapping[str, Any],
-        now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
+        self, rules: Mapping[str, Rule], target: str, outbox: Outbox, *, group: str, slot: str, connection: Mapping[str, Any]
     ) -> None:
-        self._topics, self._target, self._outbox, self._now_ms = tuple(topics), target, outbox, now_ms
-        self._waiting: dict[TopicPartition, int] = {}
+        self._rules, self._target, self._outbox = rules, target, outbox
+        self._held: set[TopicPartition] = set()
         self._consumer = AIOKafkaConsumer(
             group_id=group,
             group_instance_id=slot,
@@ -58,8 +71,8 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
         )
 
     async def run(self) -> None:
-        """Give back what is due until cancelled. Whatever else ends it ends the worker."""
-        self._consumer.subscribe(self._topics, listener=self)
+        """Move until cancelled. Whatever else ends it ends the worker."""
+        self._consumer.subscribe(list(self._rules), listener=self)
         await self._consumer.start()
         try:
             while True:
@@ -71,65 +84,64 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
         """Nothing to do: what is on its way is given back twice at worst, and the router drops the second."""
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ARG002
-        """Forget what waited: every partition begins again at its committed offset, and is not paused."""
-        self._waiting.clear()
+        """Forget what was held: every partition begins again at its committed offset, and is not paused."""
+        self._held.clear()
+        for rule in self._rules.values():
+            rule.forget()
 
     async def _round(self) -> None:
-        self._resume_due()
+        for tp in [tp for tp in self._held if self._rules[tp.topic].ready(tp)]:
+            self._held.discard(tp)
+            self._consumer.resume(tp)
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
-        giving = _Giving(self._outbox, self._target)
+        moving = _Moving(self._outbox)
         offsets = {}
         for tp, records in found.items():
-            if (end := self._give(tp, records, giving)) is not None:
+            if (end := self._move(tp, records, moving)) is not None:
                 offsets[tp] = end
-        await giving.done()
+        await moving.done()
         if offsets:
             await self._commit(offsets)
 
-    def _give(self, tp: TopicPartition, records: list[Any], giving: _Giving) -> int | None:
-        """Give back what is due at the head of these records; returns the offset after it, None where nothing is due."""
-        end = None
+    def _move(self, tp: TopicPartition, records: list[Any], moving: _Moving) -> int | None:
+        """Move records from the head until one has to wait; returns the offset after the last one moved, None: there was none."""
+        rule, end = self._rules[tp.topic], None
+        highwater = self._consumer.highwater(tp) or 0
         for record in records:
-            due = redeliveries.due_of(record.headers)
-            if due > self._now_ms():
-                self._waiting[tp] = due
+            step = rule.step(tp, record, highwater)
+            if step is Step.HOLD:
+                self._held.add(tp)
                 self._consumer.pause(tp)
                 self._consumer.seek(tp, record.offset)
                 break
-            giving.send(record)
+            moving.send(record, self._target if step is Step.GIVE else tp.topic)
+            metrics.REDELIVERED.inc(step is Step.GIVE)
             end = record.offset + 1
         return end
-
-    def _resume_due(self) -> None:
-        now = self._now_ms()
-        for tp in [tp for tp, due in self._waiting.items() if due <= now]:
-            del self._waiting[tp]
-            self._consumer.resume(tp)
 
     async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as err:
-            LOG.info("A mover's commit came after a rebalance; the next owner gives the same executions back", error=str(err))
+            LOG.info("A mover's commit came after a rebalance; the next owner moves the same executions", error=str(err))
 
 
-class _Giving:
+class _Moving:
     """One round's records on their way, and the moment when Kafka has them all."""
 
-    def __init__(self, outbox: Outbox, target: str) -> None:
-        self._outbox, self._target = outbox, target
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
         self._left = 0
         self._all: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def send(self, record: Any) -> None:
+    def send(self, record: Any, topic: str) -> None:
         self._left += 1
-        again = Record(self._target, record.key, record.value or b"", list(record.headers), record.partition)
+        again = Record(topic, record.key, record.value or b"", list(record.headers), record.partition)
         self._outbox.send(again, self._confirmed)
 
     def _confirmed(self, error: Any, _: Any) -> None:
         if error is not None:
-            doubt("a due execution could not be given back", error=error.str())
-        metrics.REDELIVERED.inc()
+            doubt("a waiting execution could not be moved", error=error.str())
         self._left -= 1
         if not self._left and not self._all.done():
             self._all.set_result(None)

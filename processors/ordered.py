@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-OFFSET, KEY, TIER, DUE = "order_offset", "order_key", "order_tier", "order_due"
+OFFSET, KEY, TOPIC, DUE = "order_offset", "order_key", "order_topic", "order_due"
 """Headers of an ordered execution's record; the last three only while it waits."""
 
 
@@ -30,7 +30,7 @@ class Open:
 
     execution_id: str
     offset: int
-    tier: str
+    topic: str
     due_ms: int
     written: int = -1
 
@@ -87,6 +87,6 @@ class Ordered:
         """Take one record of the executions topic in."""
         if DUE in headers:
             line = Line(partition, process, headers[KEY])
-            self.wait(line, Open(execution_id, int(headers[OFFSET]), headers[TIER].decode(), int(headers[DUE]), at))
+            self.wait(line, Open(execution_id, int(headers[OFFSET]), headers[TOPIC].decode(), int(headers[DUE]), at))
         elif OFFSET in headers:
             self.end(execution_id)

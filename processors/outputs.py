@@ -58,9 +58,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Where an execution waits for its next attempt, and until when."""
+    """
+    Where an execution waits for its next attempt, and until when.
 
-    tier: str
+    `topic` is the topic's name without the installation's prefix; `due_ms` is 0 where there is no time.
+    """
+
+    topic: str
     due_ms: int
 
 

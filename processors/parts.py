@@ -23,12 +23,14 @@ from bridge.settings import Settings
 from processors.app import WorkerApp, make_app, reaching
 from processors.batches import BatchTransport, Leaving, batch_topic
 from processors.bookkeeping import Bookkeeping
+from processors.breakers import Breakers
 from processors.calling import Caller
 from processors.contexts import Contexts, http_session
 from processors.ending import doubt
 from processors.health import Health
 from processors.lanes import Lanes
-from processors.mover import Mover
+from processors.mover import Mover, Rule
+from processors.moving import Due, Parked
 from processors.outbox import Outbox
 from processors.retrying import Retries
 from processors.router import Router
@@ -77,6 +79,8 @@ class Parts:
             executions=self._executions,
             projection=self._projection,
             retries=Retries(tiers(settings.retry_tiers)),
+            breakers=Breakers(settings.breaker_failures),
+            registry=registry,
         )
         books = Bookkeeping(usage, self._executions.ordered, outbox, names.events, names.usage)
         self.router = Router(around, plugins.processes, Routing(registry), books)
@@ -85,8 +89,11 @@ class Parts:
         self._agent(names.redeliveries, "redeliver")
         self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)
         self._health = Health(self.ready)
+        due = Due()
+        rules: dict[str, Rule] = {topic.name: due for topic in waiting}
+        rules[topics.PARKED.name(settings)] = Parked(registry)
         self._mover = Mover(
-            [topic.name for topic in waiting],
+            rules,
             names.redeliveries,
             outbox,
             group=topics.mover_group(settings),

@@ -48,7 +48,7 @@ def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None) -
         reason=verdict.said,
         worker=attempt.around.worker,
         results=tuple(ref for _, ref in sorted(attempt.refs, key=lambda one: one[0])),
-        due_ms=verdict.wait.due_ms if verdict.wait else None,
+        due_ms=(verdict.wait.due_ms or None) if verdict.wait else None,
         replayed_from=again.replayed_from if again else "",
     )
 
@@ -66,7 +66,7 @@ def of_execution(attempt: Attempt, state: Execution, wait: Wait | None, value: b
         if wait is not None:
             headers += [
                 (ordered.KEY, attempt.line.key),
-                (ordered.TIER, wait.tier.encode()),
+                (ordered.TOPIC, wait.topic.encode()),
                 (ordered.DUE, b"%d" % wait.due_ms),
             ]
     topic, key = attempt.around.topics.executions, state.execution_id.encode()
@@ -110,7 +110,7 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
             replayed_from=again.replayed_from if again else "",
         ),
     )
-    return Record(attempt.around.topics.retries_prefix + wait.tier, record.key, record.value or b"", headers, record.partition)
+    return Record(attempt.around.topics.prefix + wait.topic, record.key, record.value or b"", headers, record.partition)
 
 
 def tries(attempt: Attempt, verdict: Verdict, ended_ms: int) -> tuple[Try, ...]:

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is a failed attempt the last one? Where the process's policy has attempts left, a verdict of failure becomes one of waiting."""
+"""
+Where executions wait: verdicts of waiting, with the topic and the time.
+
+Is a failed attempt the last one? Where the process's policy has attempts left, a verdict of failure becomes one of waiting.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Final
 
 from bridge.domain import retry
 from bridge.domain.execution import Status
@@ -13,8 +18,11 @@ from bridge.sdk.process import AnyProcess
 from processors.ordered import Open
 from processors.outputs import Verdict, Wait
 
-RETRIED = frozenset({"exception", "timeout", "retry-later", "crashed", "out-of-memory", "invalid-config"})
+RETRIED: Final = frozenset({"exception", "timeout", "retry-later", "crashed", "out-of-memory", "invalid-config"})
 """What another attempt may cure; what a process says of an event itself (`Rejected`) or returns wrongly, none will."""
+
+PARKED: Final = "parked"
+"""The topic of what waits for an operator, or for room: without a time."""
 
 
 class Retries:
@@ -31,15 +39,28 @@ class Retries:
         if tier is None:
             return verdict
         due_ms = retry.due_ms(tier, now_ms, execution_id, attempt)
-        return dataclasses.replace(verdict, status=Status.PENDING, wait=Wait(tier.label, due_ms))
+        return dataclasses.replace(verdict, status=Status.PENDING, wait=Wait(_topic(tier), due_ms))
 
     def behind(self, first: Open, now_ms: int) -> Verdict:
         """
-        Give the verdict of an event that may not overtake: it waits in the tier of the first of its line and comes back after it.
+        Give the verdict of an event that may not overtake: it waits in the topic of the first of its line, and comes after it.
 
         Where that one is back already, the shortest wait will do.
         """
-        wait = Wait(first.tier, first.due_ms)
-        if first.due_ms <= now_ms:
-            wait = Wait(self._tiers[0].label, now_ms + round(self._tiers[0].seconds * 1000))
-        return Verdict(Status.PENDING, reason=f"waits for the execution {first.execution_id}", wait=wait)
+        reason = f"waits for the execution {first.execution_id}"
+        if first.topic == PARKED or first.due_ms > now_ms:
+            return Verdict(Status.PENDING, reason=reason, wait=Wait(first.topic, first.due_ms))
+        return self.rest(0, reason, now_ms)
+
+    def rest(self, seconds: float, reason: str, now_ms: int) -> Verdict:
+        """Give the verdict of an execution that waits for about so many seconds: in the shortest tier that is long enough."""
+        tier = next((one for one in self._tiers if one.seconds >= seconds), self._tiers[-1])
+        return Verdict(Status.PENDING, reason=reason, wait=Wait(_topic(tier), now_ms + round(tier.seconds * 1000)))
+
+    def parked(self, reason: str) -> Verdict:
+        """Give the verdict of an execution that waits until nothing holds it any more."""
+        return Verdict(Status.PENDING, reason=reason, wait=Wait(PARKED, 0))
+
+
+def _topic(tier: Tier) -> str:
+    return f"retries.{tier.label}"

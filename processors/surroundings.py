@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from bridge import topics
 from bridge.redis.projection import Projection
+from bridge.registry.view import View
 from bridge.settings import Settings
+from processors.breakers import Breakers
 from processors.calling import Caller
 from processors.contexts import Contexts
 from processors.lanes import Lanes
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names of the topics that a worker reads and writes; the prefixes take a process or a tier."""
+    """The names of the topics that a worker reads and writes; the prefixes take the rest of a name."""
 
     events: str
     redeliveries: str
@@ -30,7 +32,7 @@ class Topics:
     dead_letters: str
     usage: str
     results_prefix: str
-    retries_prefix: str
+    prefix: str
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
@@ -42,7 +44,7 @@ class Topics:
             topics.DEAD_LETTERS.name(settings),
             topics.USAGE.name(settings),
             f"{settings.topic_prefix}.results.",
-            f"{settings.topic_prefix}.retries.",
+            f"{settings.topic_prefix}.",
         )
 
 
@@ -59,3 +61,5 @@ class Surroundings:
     executions: ExecutionsTable
     projection: Projection
     retries: Retries
+    breakers: Breakers
+    registry: View

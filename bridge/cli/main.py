@@ -23,6 +23,7 @@ COMMANDS = {
     "keys": "Create, list, rotate and revoke API keys",
     "secrets": "Create, list, rotate and revoke signing secrets",
     "plugins": "List and describe the installed plugins",
+    "processes": "Pause and resume processes, for one tenant or for all",
     "topics": "List, create and check the topics",
     "usage": "Show how many events each tenant sent",
     "rebuild": "Rebuild the live view in Redis from Kafka",

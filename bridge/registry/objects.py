@@ -19,6 +19,9 @@ TENANT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SOURCE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 Name = Annotated[str, msgspec.Meta(pattern=TENANT_NAME)]
+ALL = "-"
+"""Stands for every tenant, or every process; it is no name."""
+NameOrAll = Annotated[str, msgspec.Meta(pattern=r"^(-|[a-z0-9][a-z0-9-]{0,62})$")]
 Source = Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -92,6 +95,16 @@ class ProcessSetting(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any] = {}
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that does not run, for one tenant or for all; or all processes of one tenant. `ALL` stands for each of them."""
+
+    tenant: NameOrAll
+    process: NameOrAll
+    state: Literal["paused", "running"] = "paused"
+    reason: str = ""
+    since_ms: Millis = 0
+
+
 class AnnouncedProcess(msgspec.Struct, frozen=True):
     """A process that a live worker runs."""
 
@@ -109,13 +122,14 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = ""
 
 
-Object = Tenant | Credential | SigningSecret | ProcessSetting | Announcement
+Object = Tenant | Credential | SigningSecret | ProcessSetting | Pause | Announcement
 
 KINDS: dict[str, type[Object]] = {
     "tenant": Tenant,
     "key": Credential,
     "secret": SigningSecret,
     "process": ProcessSetting,
+    "pause": Pause,
     "worker": Announcement,
 }
 """Kind, the first part of a record's key -> what its value is."""
@@ -155,6 +169,8 @@ def ref_of(value: Object) -> Ref:
             return Ref("secret", value.tenant, value.id)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
+        case Pause():
+            return Ref("pause", value.tenant, value.process)
         case Announcement():
             return Ref("worker", "", value.slot)
 

@@ -23,6 +23,7 @@ from bridge.registry.objects import (
     Announcement,
     Credential,
     Object,
+    Pause,
     ProcessSetting,
     SigningSecret,
     Tenant,
@@ -65,6 +66,7 @@ class View:
         self._by_digest: dict[bytes, Credential] = {}
         self._keyed: dict[Ref, KeyedSecret] = {}
         self._announced: dict[str, Announcement] = {}
+        self._pauses: dict[tuple[str, str], Pause] = {}
         self._by_source: tuple[int, dict[str | None, list[KeyedSecret]]] = (0, {})
 
     def tenant(self, name: str) -> Tenant | None:
@@ -129,6 +131,17 @@ class View:
         found = [one for one in self._of_type(ProcessSetting) if one.tenant == tenant]
         return tuple(sorted(found, key=lambda one: one.process))
 
+    def paused(self, tenant: str, process: str) -> Pause | None:
+        """Give what keeps a tenant's events from being handled by a process now; None where nothing does."""
+        pauses = self._pauses
+        if not pauses:
+            return None
+        return pauses.get((tenant, process)) or pauses.get((objects.ALL, process)) or pauses.get((tenant, objects.ALL))
+
+    def pauses(self) -> tuple[Pause, ...]:
+        """Give every pause that holds, the oldest first."""
+        return tuple(sorted([*self._pauses.values()], key=lambda one: (one.since_ms, one.tenant, one.process)))
+
     def announced(self) -> tuple[Announcement, ...]:
         """Give what the workers announced, by slot; what is older than a day only where nothing younger exists."""
         found = sorted(self._announced.values(), key=lambda one: one.slot)
@@ -189,12 +202,20 @@ class View:
             self._key(ref, new)
         elif isinstance(old, SigningSecret):
             self._keyed.pop(ref, None)
+        elif ref.kind == "pause":
+            self._pause(ref, new)
         if isinstance(old, Credential) and (not isinstance(new, Credential) or new.digest != old.digest):
             self._by_digest.pop(bytes.fromhex(old.digest), None)
         if fact.value is None:  # last, so that whoever waits for this version finds it in the indexes
             self._held.pop(ref, None)
         else:
             self._held[ref] = Held(fact.version or 0, new)
+
+    def _pause(self, ref: Ref, new: Object | None) -> None:
+        if isinstance(new, Pause) and new.state == "paused":
+            self._pauses[ref.tenant, ref.id] = new
+        else:
+            self._pauses.pop((ref.tenant, ref.id), None)
 
     def _replace_tenant(self, name: str, new: Object | None) -> None:
         if isinstance(new, Tenant):

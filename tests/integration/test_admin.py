@@ -53,6 +53,7 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("executions", "segment.ms"),
         ("deadletters", "the topic"),
         ("redeliveries", "the topic"),
+        ("parked", "the topic"),
         ("300ms", "the topic"),
         ("1s", "the topic"),
         ("registry", "the topic"),

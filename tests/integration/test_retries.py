@@ -9,7 +9,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import orjson
+import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from bridge import redeliveries, topics
 from bridge.cloudevents.kafka import headers_of, record_key
@@ -19,11 +21,12 @@ from bridge.domain.execution import Execution, Status
 from bridge.domain.redelivery import Redelivery
 from bridge.domain.retry import tiers
 from bridge.executions import decode
+from bridge.kafka.admin import client
 from bridge.kafka.client import producing
 from bridge.registry.session import changing
 from bridge.registry.tenants import create_tenant, set_process
 from bridge.settings import Settings
-from processors.attempt import now_ms
+from processors.clock import now_ms
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
@@ -151,6 +154,49 @@ def test_waiting_holds_nothing_up(stack: StackOfTests, tmp_path: Path) -> None:
         assert time.monotonic() - began < 20
     found = Aftermath.of(settings)
     assert all(found.executions[execution_of(one)][-1].status is Status.PENDING for one in waiting)
+
+
+def test_the_real_tiers_against_a_moved_clock(stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six attempts over 5 s, 30 s, 5 min, 30 min and 2 h; nothing moves before its time."""
+    moved = tmp_path / "moved-ms"
+    moved.write_text("0")
+    monkeypatch.setenv("TEST_CLOCK", str(moved))
+    settings = site(stack, retry_tiers=Settings().retry_tiers)
+    let_in_the_future(settings)
+    one = again(6)
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(one)
+        sender.flush()
+        for number, tier in enumerate(tiers(settings.retry_tiers), 1):
+            until(lambda n=number: len(histories(settings)[execution_of(one)]) == n, f"attempt {number} fails")  # type: ignore[misc]
+            last = histories(settings)[execution_of(one)][-1]
+            assert (last.status, last.attempt) == (Status.PENDING, number)
+            assert last.due_ms is not None
+            assert tier.seconds <= (last.due_ms - last.started_ms) / 1000 < tier.seconds * 1.1 + 5
+            if tier.seconds > 60:  # half of the wait is not enough
+                move(moved, last.due_ms - now_ms() - round(tier.seconds * 500))
+                time.sleep(1)
+                assert len(histories(settings)[execution_of(one)]) == number
+            move(moved, last.due_ms - now_ms())
+        until(lambda: final(settings, [one]), "the sixth attempt has completed")
+    assert histories(settings)[execution_of(one)][-1].attempt == 6
+
+
+def let_in_the_future(settings: Settings) -> None:
+    """Let the brokers take records that a clock hours ahead has stamped; they refuse more than one hour."""
+    entry = ConfigEntry("message.timestamp.after.max.ms", str(10**12), incremental_operation=AlterConfigOpType.SET)
+    topic = ConfigResource(ResourceType.TOPIC, topics.EXECUTIONS.name(settings), incremental_configs=[entry])
+    admin = client(settings)
+    for altered in admin.incremental_alter_configs([topic]).values():
+        altered.result(timeout=20)
+
+
+def move(clock: Path, by_ms: int) -> None:
+    """Move the workers' clock at one stroke."""
+    new = clock.with_suffix(".new")
+    new.write_text(str(by_ms))
+    new.replace(clock)
 
 
 def test_redeliveries_of_any_number_leave_new_events_their_way(stack: StackOfTests, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, model_validator
@@ -175,7 +176,18 @@ class InOrder(Process[NoConfig]):
         return Completed(results=[Result("order.done", {"n": wanted["n"], "at": time.time()})])
 
 
-PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder()]
+class Broken(Process[NoConfig]):
+    """Fails everything until the file of TEST_SWITCH is there."""
+
+    name, version, events = "broken", "1.0.0", ("broken.*",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        if not Path(os.environ["TEST_SWITCH"]).exists():
+            raise ConnectionError("the shop is away")
+        return Completed()
+
+
+PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder(), Broken()]
 
 
 def plugins() -> Plugins:
@@ -186,6 +198,12 @@ def plugins() -> Plugins:
 
 
 if __name__ == "__main__":
+    from processors import clock
+
+    if "TEST_CLOCK" in os.environ:
+        moved, now_ms = Path(os.environ["TEST_CLOCK"]), clock.now_ms
+        clock.now_ms = lambda: now_ms() + int(moved.read_text() or 0)
+
     from processors import tables
     from processors.worker import serve
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb processes pause|resume|list`: keep processes from running for a while; nothing is lost meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from bridge.cli.output import out, show_rows
+from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.registry.changes import Changes
+from bridge.registry.objects import ALL, Pause
+from bridge.registry.pausing import pause as pause_
+from bridge.registry.pausing import resume as resume_
+from bridge.registry.pausing import said
+from bridge.registry.session import changing, reading
+
+app = typer.Typer(no_args_is_help=True, help="Pause and resume processes, for one tenant or for all.")
+
+Process = Annotated[str | None, typer.Argument(help="Name of the process; without it all of the tenant's.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this tenant's events.")]
+
+
+@app.command()
+def pause(
+    process: Process = None,
+    tenant: Tenant = None,
+    reason: Annotated[str, typer.Option(help="Why, for whoever looks at a waiting execution.")] = "",
+    data: Data = None,
+) -> None:
+    """Set a process's executions aside until it is resumed; holds in every worker within two seconds."""
+    made = _decide(data, lambda changes: pause_(changes, process, tenant, reason))
+    out.print(f"✓ {said(made)}: paused", markup=False)
+
+
+@app.command()
+def resume(process: Process = None, tenant: Tenant = None, data: Data = None) -> None:
+    """End a pause: what was set aside is handled now."""
+    ended = _decide(data, lambda changes: resume_(changes, process, tenant))
+    out.print(f"✓ {said(ended)}: running again", markup=False)
+
+
+@app.command("list")
+def list_(data: Data = None, as_json: AsJson = False) -> None:
+    """List the processes that workers have announced, and every pause that holds."""
+    with reading(operator_settings(data)) as registry:
+        pauses = registry.pauses()
+        names = {process.name: process.version for one in registry.announced() for process in one.processes}
+    rows = [_row(name, version, pauses) for name, version in sorted(names.items())]
+    rows += [_row(one.process, "-", pauses) for one in pauses if one.process not in names]
+    show_rows(rows, ("process", "version", "paused"), as_json=as_json, empty="No worker has announced a process.")
+
+
+def _row(name: str, version: str, pauses: tuple[Pause, ...]) -> dict[str, object]:
+    return {
+        "process": "all" if name == ALL else name,
+        "version": version,
+        "paused": "; ".join(_pause(one) for one in pauses if one.process == name) or "no",
+    }
+
+
+def _pause(one: Pause) -> str:
+    since = datetime.fromtimestamp(one.since_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return " ".join(["for all" if one.tenant == ALL else f"for {one.tenant}", f"since {since}", one.reason]).strip()
+
+
+def _decide(data: Data, decide: Callable[[Changes], Awaitable[Pause]]) -> Pause:
+    async def run() -> Pause:
+        async with changing(operator_settings(data)) as changes:
+            return await decide(changes)
+
+    return asyncio.run(run())

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Why an attempt may not begin now: an earlier event is to be waited for, the process is paused, or its breaker is open. Pure.
+
+Whatever holds it, the execution waits in a topic, costs no attempt, and its status says why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from processors.outputs import Verdict
+
+if TYPE_CHECKING:
+    from processors.attempt import Attempt
+
+
+def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
+    """Give the verdict of an attempt that has to wait; None where it may begin."""
+    around, process, tenant = attempt.around, attempt.process.name, attempt.given.event.tenant
+    line = attempt.line
+    if line is not None and (first := around.executions.ordered.ahead(line, attempt.given.record.offset)) is not None:
+        return around.retries.behind(first, now_ms)
+    if (pause := around.registry.paused(tenant, process)) is not None:
+        return around.retries.parked(f"paused: {pause.reason}" if pause.reason else "paused")
+    if (rest := around.breakers.rest(tenant, process, now_ms / 1000)) is not None:
+        return around.retries.rest(*rest, now_ms)
+    return None

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the mover gives waiting executions back: due ones in time, parked ones when nothing holds them, and never in circles."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from processors import moving
+from processors.mover import Step
+
+TP = TopicPartition("bridge.parked", 0)
+
+
+def record(offset: int, process: str = "crm", tenant: str = "acme", due: int = 0) -> Any:
+    headers = [("ce_tenantid", tenant.encode()), ("rd_process", process.encode()), ("rd_due", b"%d" % due)]
+    return SimpleNamespace(offset=offset, headers=headers)
+
+
+class Paused:
+    """A registry in which pairs of tenant and process are paused."""
+
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        self.pairs = set(pairs)
+
+    def pauses(self) -> tuple[object, ...]:
+        return tuple(sorted(self.pairs))
+
+    def paused(self, tenant: str, process: str) -> object | None:
+        return (tenant, process) if (tenant, process) in self.pairs else None
+
+
+def test_a_tier_gives_its_head_back_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000
+    monkeypatch.setattr(moving, "now_ms", lambda: now)
+    rule = moving.Due()
+    assert rule.step(TP, record(0, due=1000), 9) is Step.GIVE
+    assert rule.step(TP, record(1, due=1001), 9) is Step.HOLD
+    assert not rule.ready(TP)
+    now = 1001
+    assert rule.ready(TP)
+    assert rule.step(TP, record(1, due=1001), 9) is Step.GIVE
+
+
+def test_what_is_still_paused_goes_to_the_end_once() -> None:
+    registry = Paused(("acme", "crm"))
+    rule = moving.Parked(registry)
+    steps = [rule.step(TP, record(0), 3), rule.step(TP, record(1, "shop"), 3), rule.step(TP, record(2), 3)]
+    assert steps == [Step.KEEP, Step.GIVE, Step.KEEP]
+    assert rule.step(TP, record(3), 5) is Step.HOLD, "it went round once"
+    assert not rule.ready(TP)
+    registry.pairs.clear()
+    assert rule.ready(TP)
+    assert rule.step(TP, record(3), 5) is Step.GIVE
+
+
+def test_a_change_begins_a_cycle_and_one_more_follows_for_who_heard_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(moving.time, "monotonic", lambda: now)
+    registry = Paused(("acme", "crm"))
+    rule = moving.Parked(registry)
+    assert rule.step(TP, record(0), 1) is Step.KEEP
+    assert rule.step(TP, record(1), 2) is Step.HOLD
+    now = moving.SPREAD_S - 0.1
+    assert not rule.ready(TP)
+    now = moving.SPREAD_S
+    assert rule.ready(TP), "the second look"
+    assert rule.step(TP, record(1), 2) is Step.KEEP
+    assert rule.step(TP, record(2), 3) is Step.HOLD
+    now = 1000.0
+    assert not rule.ready(TP), "and no third one"
+    registry.pairs.add(("acme", "shop"))
+    assert rule.ready(TP)
