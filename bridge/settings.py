@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     worker_slot: str = Field(
         "0", pattern=r"^[a-z0-9-]{1,40}$", description="Stable name of this worker, unique among the running ones."
     )
+    worker_lane: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]{0,60}$",
+        description="Name of the process whose own lane this worker serves, as `evb worker --lane`; empty: the shared lane.",
+    )
     worker_health_port: int = Field(
         0, ge=0, le=65535, description="Port on which a worker answers /livez, /readyz and /metrics; 0: none."
     )

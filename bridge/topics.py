@@ -90,6 +90,16 @@ def results(process: str) -> Topic:
     return Topic(f"results.{process}", "partitionkey or event key", "delete", "retention_hours", "worker", "consumers")
 
 
+def lane(process: str) -> Topic:
+    """The topic of a process that has its own lane; made when a worker that has the process starts."""
+    return Topic(f"lanes.{process}", "as its event", "delete", "retention_hours", "router", "the lane's workers")
+
+
+def lane_group(settings: Settings, process: str) -> str:
+    """The consumer group of one lane's workers."""
+    return f"{settings.topic_prefix}.lane.{process}"
+
+
 def mover_group(settings: Settings) -> str:
     """The consumer group of all movers: its committed offsets say which waiting executions have been given back."""
     return f"{settings.topic_prefix}.mover"

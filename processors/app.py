@@ -18,6 +18,7 @@ from yarl import URL
 
 from bridge.domain.limits import MIB
 from bridge.settings import Kafka, Settings
+from bridge.topics import lane_group, worker_group
 from processors.batches import BatchTransport
 from processors.recovery import TimedTables
 
@@ -37,11 +38,6 @@ class WorkerApp(faust.App):
         """Make none: no state of ours lies on a disk."""
 
 
-def group_of(settings: Settings) -> str:
-    """Name the consumer group of the shared lane's workers."""
-    return f"{settings.topic_prefix}.worker"
-
-
 def make_app(settings: Settings) -> WorkerApp:
     """
     Give the Faust application, not started, with a transport that delivers batches.
@@ -52,7 +48,7 @@ def make_app(settings: Settings) -> WorkerApp:
         raise RuntimeError("faust-streaming was installed without its compiled parts; install it from a wheel")
     servers = [URL(f"kafka://{server.strip()}") for server in settings.kafka.bootstrap_servers.split(",")]
     app = WorkerApp(
-        group_of(settings),
+        lane_group(settings, settings.worker_lane) if settings.worker_lane else worker_group(settings),
         broker=servers,
         broker_credentials=credentials(settings.kafka),
         broker_client_id="event-bridge",

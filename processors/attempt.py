@@ -88,7 +88,8 @@ class Attempt:
     def line(self) -> Line | None:
         """Where an ordered process keeps this event in order; None where nothing is kept, as for a replay."""
         record, again = self.given.record, self.given.redelivery
-        if not self.process.ordered or record.key is None or (again is not None and again.replayed_from):
+        here = self.process.lane == "shared" or self.around.lane == self.process.name
+        if not (self.process.ordered and here) or record.key is None or (again is not None and again.replayed_from):
             return None
         return Line(record.partition, self.process.name, record.key)
 

@@ -24,11 +24,15 @@ from processors.window import Window
 
 
 class Bookkeeping:
-    """Counts events, writes the counts, and says how far that allows a commit."""
+    """
+    Counts events, writes the counts, and says how far that allows a commit.
 
-    def __init__(self, usage: UsageTable, ordered: Ordered, outbox: Outbox, events_topic: str, usage_topic: str) -> None:
+    `source` is the topic that the worker's lane begins with: its commits carry the note.
+    """
+
+    def __init__(self, usage: UsageTable, ordered: Ordered, outbox: Outbox, source: str, usage_topic: str) -> None:
         self._usage, self._ordered, self._outbox = usage, ordered, outbox
-        self._events_topic, self._usage_topic = events_topic, usage_topic
+        self._source, self._usage_topic = source, usage_topic
         self._counted: dict[Window, int] = {}
 
     def count(self, record: Any, event: Event) -> None:
@@ -44,7 +48,7 @@ class Bookkeeping:
         }
 
     def _note(self, tp: TP) -> str:
-        if tp.topic != self._events_topic:
+        if tp.topic != self._source:
             return ""
         return Note(self._usage.of[tp.partition].floor(), self._ordered.floor(tp.partition)).text()
 
@@ -53,7 +57,7 @@ class Bookkeeping:
         covered = {window: window.next for window in windows.values()}
         writing = _Writing(self._outbox, self._usage_topic)
         for tp in windows:
-            if tp.topic == self._events_topic:
+            if tp.topic == self._source:
                 writing.send(tp.partition, self._usage.of[tp.partition])
         await writing.done()
         self._counted = covered
@@ -61,7 +65,7 @@ class Bookkeeping:
     def committed(self, offsets: Mapping[TP, int]) -> None:
         """Forget the counts that are closed and covered."""
         for tp, offset in offsets.items():
-            if tp.topic == self._events_topic:
+            if tp.topic == self._source:
                 self._usage.of[tp.partition].close(offset)
 
 

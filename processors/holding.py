@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Why an attempt may not begin now: an earlier event is to be waited for, the process is paused, or its breaker is open. Pure.
+Why an attempt may not begin here and now: the process has its own lane, an earlier event is to be waited for, the process is
+paused, or its breaker is open. Pure.
 
 Whatever holds it, the execution waits in a topic, costs no attempt, and its status says why.
 """
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
     """Give the verdict of an attempt that has to wait; None where it may begin."""
-    around, process, tenant = attempt.around, attempt.process.name, attempt.given.event.tenant
+    around, process, name, tenant = attempt.around, attempt.process, attempt.process.name, attempt.given.event.tenant
+    if process.lane == "own" and around.lane != name:
+        return around.retries.parked("waits in its own lane", f"lanes.{name}")
     line = attempt.line
     if line is not None and (first := around.executions.ordered.ahead(line, attempt.given.record.offset)) is not None:
         return around.retries.behind(first, now_ms)
-    if (pause := around.registry.paused(tenant, process)) is not None:
+    if (pause := around.registry.paused(tenant, name)) is not None:
         return around.retries.parked(f"paused: {pause.reason}" if pause.reason else "paused")
-    if (rest := around.breakers.rest(tenant, process, now_ms / 1000)) is not None:
+    if (rest := around.breakers.rest(tenant, name, now_ms / 1000)) is not None:
         return around.retries.rest(*rest, now_ms)
     return None

@@ -67,11 +67,13 @@ class Parts:
         self._projecting: asyncio.Task[None]
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
-        self._executions, usage = self._tables(self.app)
-        names = Topics.of(settings)
+        names, lane = Topics.of(settings), settings.worker_lane
+        source = topics.lane(lane).name(settings) if lane else names.events
+        self._executions, usage = self._tables(self.app, source)
         around = Surroundings(
             topics=names,
             worker=worker,
+            lane=lane,
             outbox=outbox,
             caller=Caller(loop),
             contexts=Contexts(registry, self._http),
@@ -82,11 +84,12 @@ class Parts:
             breakers=Breakers(settings.breaker_failures),
             registry=registry,
         )
-        books = Bookkeeping(usage, self._executions.ordered, outbox, names.events, names.usage)
+        books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
         self.router = Router(around, plugins.processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
-        self._agent(names.events, "route")
-        self._agent(names.redeliveries, "redeliver")
+        self._agent(source, "route")
+        if not lane:
+            self._agent(names.redeliveries, "redeliver")
         self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)
         self._health = Health(self.ready)
         due = Due()
@@ -110,14 +113,15 @@ class Parts:
             doubt("the registry could not be read", fault=registry.fault)
         return cls(settings, plugins, worker, registry, await asyncio.to_thread(retry_topics, settings))
 
-    def _tables(self, app: WorkerApp) -> tuple[ExecutionsTable, UsageTable]:
+    def _tables(self, app: WorkerApp, source: str) -> tuple[ExecutionsTable, UsageTable]:
+        """Make the tables. Usage is counted where the events themselves are read; a lane's worker leaves its table empty."""
         partitions, options = self._settings.partitions, {"key_type": bytes, "value_type": bytes, "recovery_buffer_size": 4}
         executions = ExecutionsTable(
             app,
             name="executions",
             partitions=partitions,
             changelog_topic=batch_topic(app, topics.EXECUTIONS.name(self._settings), 64),
-            events_topic=topics.EVENTS.name(self._settings),
+            source=source,
             **options,
         )
         usage = UsageTable(
@@ -125,11 +129,12 @@ class Parts:
             name="usage",
             partitions=partitions,
             changelog_topic=batch_topic(app, topics.USAGE.name(self._settings), 64),
-            events_topic=topics.EVENTS.name(self._settings),
+            source=source,
             **options,
         )
         app.tables.add(executions)
-        app.tables.add(usage)
+        if not self._settings.worker_lane:
+            app.tables.add(usage)
         return executions, usage
 
     def _agent(self, topic: str, name: str) -> None:
@@ -168,8 +173,9 @@ class Parts:
             await self._health.start(self._settings.host, self._settings.worker_health_port)
         self.app.in_worker = True
         await self.app.start()
-        self._run(self._announcer.run())
-        self._run(self._mover.run())
+        if not self._settings.worker_lane:
+            self._run(self._announcer.run())
+            self._run(self._mover.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

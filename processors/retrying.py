@@ -57,9 +57,9 @@ class Retries:
         tier = next((one for one in self._tiers if one.seconds >= seconds), self._tiers[-1])
         return Verdict(Status.PENDING, reason=reason, wait=Wait(_topic(tier), now_ms + round(tier.seconds * 1000)))
 
-    def parked(self, reason: str) -> Verdict:
-        """Give the verdict of an execution that waits until nothing holds it any more."""
-        return Verdict(Status.PENDING, reason=reason, wait=Wait(PARKED, 0))
+    def parked(self, reason: str, topic: str = PARKED) -> Verdict:
+        """Give the verdict of an execution that waits without a time: until nothing holds it, or until a lane takes it."""
+        return Verdict(Status.PENDING, reason=reason, wait=Wait(topic, 0))
 
 
 def _topic(tier: Tier) -> str:

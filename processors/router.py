@@ -103,12 +103,13 @@ class Router:
         again = self._again(window.topic)
         self._room.take(size, again=again)
         entry = window.accept(record.offset, size, self._loop.time(), 0)
+        first = window.topic == self._around.topics.events
         try:
-            given = of_redeliveries(record) if again else of_events(record)
+            given = of_events(record) if first else of_redeliveries(record)
         except InvalidEvent as err:
             self._set_aside(window, entry, record, "undecodable", str(err))
             return
-        if not again:
+        if first:
             self._books.count(record, given.event)
         if (hops := given.event.hops) > MAX_HOPS:
             why = f"{hops} hops from its first cause; at most {MAX_HOPS} are allowed"
@@ -180,7 +181,7 @@ class Router:
             self.done += count
             again = self._again(window.topic)
             self._room.release(count, size, again=again)
-            if not again:
+            if window.topic == self._around.topics.events:
                 self._around.projection.passed(window.partition, window.head)
 
     def _again(self, topic: str) -> bool:

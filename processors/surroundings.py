@@ -50,10 +50,11 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The parts that an attempt needs."""
+    """The parts that an attempt needs; `lane` is the process whose own lane this worker serves, empty: the shared one."""
 
     topics: Topics
     worker: str
+    lane: str
     outbox: Outbox
     caller: Caller
     contexts: Contexts

@@ -60,11 +60,11 @@ class ExecutionsTable(RecordTable):
     `ordered` are the open ones of ordered processes, however long they wait.
     """
 
-    def __init__(self, *args: Any, events_topic: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, source: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.finished, self.failed = Digests(), Digests(FAILED_BUCKETS)
         self.ordered = Ordered()
-        self._events_topic = events_topic
+        self._source = source
 
     def is_past(self, execution_id: str, attempt: int) -> bool:
         """Say whether the execution had a final record, or this attempt of it a pending one, within the last hour."""
@@ -97,7 +97,7 @@ class ExecutionsTable(RecordTable):
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
         since = int(time.time() * 1000) - REMEMBER_MS
         starts: dict[TP, int | None] = await consumer._thread.offsets_since(dict.fromkeys(partitions, since))
-        notes = await notes_of(consumer, self._events_topic, partitions)
+        notes = await notes_of(consumer, self._source, partitions)
         for tp in partitions:
             if (floor := notes[tp].executions) is not None:
                 start = starts.get(tp)
@@ -108,10 +108,10 @@ class ExecutionsTable(RecordTable):
 class UsageTable(RecordTable):
     """Events per tenant and minute, one count per partition."""
 
-    def __init__(self, *args: Any, events_topic: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, source: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.of: defaultdict[int, PartitionUsage] = defaultdict(PartitionUsage)
-        self._events_topic = events_topic
+        self._source = source
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Forget everything: the records that were not committed are read and counted again."""
@@ -126,11 +126,11 @@ class UsageTable(RecordTable):
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
         """Begin where the commit's note says that open counts begin; without one at the start of the topic."""
-        return {tp: note.usage for tp, note in (await notes_of(consumer, self._events_topic, partitions)).items()}
+        return {tp: note.usage for tp, note in (await notes_of(consumer, self._source, partitions)).items()}
 
 
 class Note(NamedTuple):
-    """What is committed with an offset of the events: where a restart must begin to read the tables' topics."""
+    """What is committed with an offset of the lane's first topic: where a restart must begin to read the tables' topics."""
 
     usage: int = 0
     executions: int | None = None
@@ -145,11 +145,11 @@ class Note(NamedTuple):
         return cls(int(usage or 0), int(executions) if executions else None)
 
 
-async def notes_of(consumer: Any, events_topic: str, partitions: Iterable[TP]) -> dict[TP, Note]:
-    """Read the notes of the same partition numbers of the events; an empty one where nothing was committed."""
-    events = {TP(events_topic, tp.partition): tp for tp in partitions}
-    notes = await consumer._thread.notes_of(events)
-    return {own: Note.read(notes.get(source) or "") for source, own in events.items()}
+async def notes_of(consumer: Any, source: str, partitions: Iterable[TP]) -> dict[TP, Note]:
+    """Read the notes of the same partition numbers of the lane's first topic; an empty one where nothing was committed."""
+    noted = {TP(source, tp.partition): tp for tp in partitions}
+    notes = await consumer._thread.notes_of(noted)
+    return {own: Note.read(notes.get(tp) or "") for tp, own in noted.items()}
 
 
 def record_key(partition: int, key: UsageKey) -> bytes:

@@ -46,7 +46,7 @@ def serve(settings: Settings, plugins: Plugins | None = None) -> NoReturn:
     """
     logs.configure(settings)
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    plugins = plugins or find_processes()
+    plugins = (plugins or find_processes()).of_lane(settings.worker_lane)
     prepare_topics(settings, plugins)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(settings, plugins).run())
@@ -58,6 +58,7 @@ def prepare_topics(settings: Settings, plugins: Plugins) -> None:
     if faults := plugins.unknown_tiers([tier.label for tier in tiers(settings.retry_tiers)]):
         raise Misconfigured(*faults)
     wanted = [topics.results(process.name) for process in plugins.processes]
+    wanted += [topics.lane(process.name) for process in plugins.processes if process.lane == "own"]
     ensure_topics(settings, wanted)
     wrong = [str(one) for one in check_topics(settings, wanted) if one.setting == "the number of partitions"]
     if wrong:
@@ -69,7 +70,8 @@ class Worker:
 
     def __init__(self, settings: Settings, plugins: Plugins) -> None:
         self._settings, self._plugins = settings, plugins
-        self.name = f"{socket.gethostname()}:{os.getpid()}/{settings.worker_slot}"
+        lane = f"{settings.worker_lane}/" * bool(settings.worker_lane)
+        self.name = f"{socket.gethostname()}:{os.getpid()}/{lane}{settings.worker_slot}"
         self._stop = asyncio.Event()
         self._parts: Parts | None = None
 

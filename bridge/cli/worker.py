@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from bridge.settings import load
@@ -11,7 +13,9 @@ app = typer.Typer()
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    lane: Annotated[str | None, typer.Option(help="Serve the own lane of this process, not the shared one.")] = None,
+) -> None:
     """
     Run a worker: routes events to the installed processes until it gets SIGTERM or SIGINT.
 
@@ -20,4 +24,4 @@ def worker() -> None:
     """
     from processors.worker import serve
 
-    serve(load())
+    serve(load() if lane is None else load(worker_lane=lane))

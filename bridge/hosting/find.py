@@ -81,6 +81,15 @@ class Plugins:
             if label not in labels
         ]
 
+    def of_lane(self, name: str) -> Plugins:
+        """Give what a worker of a lane runs, everything for the shared one. Raises: NotFound; Misconfigured: it has no lane."""
+        if not name:
+            return self
+        one = self.named(name)
+        if one.process.lane != "own":
+            raise Misconfigured(f"The process {name} runs in the shared lane; it has a lane of its own with lane = 'own'.")
+        return Plugins((one,))
+
     def named(self, name: str) -> Installed:
         """Raises: NotFound, naming the processes that are installed."""
         for one in self.installed:

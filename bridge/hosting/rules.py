@@ -23,6 +23,8 @@ VERSION_CHARS = 40
 SHARED_LANE_S = 5.0
 """Longest deadline of a process in the shared lane."""
 
+OWN_LANE_S = 300.0
+
 MOST_RETRIES = 20
 
 
@@ -68,8 +70,15 @@ def _events(process: AnyProcess) -> Iterator[str]:
 def _timeout(process: AnyProcess) -> Iterator[str]:
     timeout: Any = process.timeout_s
     number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout <= SHARED_LANE_S:
-        yield f"timeout_s is {timeout!r}; give seconds above 0 and at most {SHARED_LANE_S:g}"
+    most = OWN_LANE_S if process.lane == "own" else SHARED_LANE_S
+    if not number or not 0 < timeout <= most:
+        cure = "" if process.lane == "own" else f", or up to {OWN_LANE_S:g} with lane = 'own'"
+        yield f"timeout_s is {timeout!r}; give seconds above 0 and at most {most:g}{cure}"
+
+
+def _lane(process: AnyProcess) -> Iterator[str]:
+    if process.lane not in ("shared", "own"):
+        yield f"lane is {process.lane!r:.40}; it is 'shared' or 'own'"
 
 
 def _retry(process: AnyProcess) -> Iterator[str]:
@@ -113,4 +122,14 @@ def _run(process: AnyProcess) -> Iterator[str]:
             yield f"run{inspect.signature(run)} cannot be called; its parameters are (self, event, context)"
 
 
-RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (_name, _version, _events, _timeout, _retry, _ordered, _config, _run)
+RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
+    _name,
+    _version,
+    _events,
+    _lane,
+    _timeout,
+    _retry,
+    _ordered,
+    _config,
+    _run,
+)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +27,9 @@ class Process(Generic[ConfigT]):
     `version`   shown with every execution
     `events`    dotted patterns of the event types that it handles
     `Config`    a pydantic model: its fields are what an operator may set per tenant
-    `timeout_s` deadline of one run; at most 5 in the shared lane
+    `timeout_s` deadline of one run; at most 5 in the shared lane, 300 in its own
+    `lane`      "shared", or "own": a topic, a consumer group and workers for this process alone (`evb worker --lane NAME`), so
+                that a slow one has its backlog for itself
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
@@ -39,6 +41,7 @@ class Process(Generic[ConfigT]):
     timeout_s: ClassVar[float] = 5.0
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
+    lane: ClassVar[Literal["shared", "own"]] = "shared"
     Config: ClassVar[type[BaseModel]] = NoConfig
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:

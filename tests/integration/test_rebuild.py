@@ -31,7 +31,7 @@ from bridge.topics import EVENTS, REGISTRY, worker_group
 from bridge.view.keeper import ViewKeeper
 from bridge.view.rebuild import Report, rebuild
 from bridge.view.status import StatusView
-from processors.app import group_of
+from processors.app import make_app
 from tests.conftest import StackOfTests
 from tests.integration.valkey import OwnValkey
 from tests.integration.view_facts import Door, Log, Stored, chunks, everything, make_event, make_execution, ms_now, until
@@ -383,4 +383,4 @@ async def _lost_under_load(site: Site, own: OwnValkey) -> None:
 
 def test_the_rebuild_asks_the_group_that_the_workers_are_in(stack: StackOfTests) -> None:
     settings = stack.settings()
-    assert worker_group(settings) == group_of(settings)
+    assert make_app(settings).conf.id == worker_group(settings)

@@ -187,7 +187,19 @@ class Broken(Process[NoConfig]):
         return Completed()
 
 
-PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder(), Broken()]
+class Lazy(Process[NoConfig]):
+    """Takes as long as the data says, in a lane of its own."""
+
+    name, version, events, lane, timeout_s = "lazy", "1.0.0", ("lazy.*",), "own", 20
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        await asyncio.sleep(event.json()["seconds"])
+        if context.attempt <= event.json().get("fails", 0):
+            raise ValueError("not yet")
+        return Completed(results=[Result("lazy.done")])
+
+
+PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder(), Broken(), Lazy()]
 
 
 def plugins() -> Plugins:

@@ -41,9 +41,13 @@ PATIENCE_S = 40.0
 class Worker(Program):
     """One worker in a slot, with the processes of `worker_child`."""
 
-    def __init__(self, stack: StackOfTests, settings: Settings, log: Path, slot: str = "0", processes: str = "") -> None:
+    def __init__(
+        self, stack: StackOfTests, settings: Settings, log: Path, slot: str = "0", processes: str = "", lane: str = ""
+    ) -> None:
         port = free_port()
         own = {"EVB_WORKER_SLOT": slot, "EVB_WORKER_HEALTH_PORT": str(port), "EVB_LOG_FORMAT": "json"}
+        if lane:
+            own["EVB_WORKER_LANE"] = lane
         if processes:
             own["TEST_PROCESSES"] = processes
         super().__init__("worker", port, stack.family, log / f"worker-{slot}-{port}.log", as_environ(settings) | own)
@@ -88,9 +92,11 @@ class Worker(Program):
 
 
 @contextmanager
-def working(stack: StackOfTests, settings: Settings, log: Path, slot: str = "0", processes: str = "") -> Iterator[Worker]:
+def working(
+    stack: StackOfTests, settings: Settings, log: Path, slot: str = "0", processes: str = "", lane: str = ""
+) -> Iterator[Worker]:
     """A worker that runs; what is left of it is killed at the end."""
-    worker = Worker(stack, settings, log, slot, processes)
+    worker = Worker(stack, settings, log, slot, processes, lane)
     try:
         worker.start()
         yield worker
