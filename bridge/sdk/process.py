@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,9 @@ class Process(Generic[ConfigT]):
     `events`    dotted patterns of the event types that it handles
     `Config`    a pydantic model: its fields are what an operator may set per tenant
     `timeout_s` deadline of one run; at most 5 in the shared lane
+    `isolation` "loop": on the worker's event loop if `run` is `async def`, else in a thread of the worker; "process": in a child
+                process that is killed at the deadline, and when it takes more memory or processor time than it may
+    `memory_mb` with isolation "process": how much memory a run may take beyond what the child has once the plugin is imported
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
@@ -37,13 +40,15 @@ class Process(Generic[ConfigT]):
     version: ClassVar[str]
     events: ClassVar[tuple[str, ...]]
     timeout_s: ClassVar[float] = 5.0
+    isolation: ClassVar[Literal["loop", "process"]] = "loop"
+    memory_mb: ClassVar[int] = 256
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
     Config: ClassVar[type[BaseModel]] = NoConfig
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:
         """
-        Handle one event; `async def` runs on the worker's event loop, a plain function in a thread.
+        Handle one event; `async def` runs on an event loop, a plain function in a thread; both in a child process if so isolated.
 
         Order:  the events of one partition key start in their order; the next one starts when this one has ended. One that waits
                 for a retry is overtaken, unless the process is `ordered`.
