@@ -63,6 +63,7 @@ class Parts:
         self._http = http_session()
         self._background: list[asyncio.Task[Any]] = []
         self._projecting: asyncio.Task[None]
+        self._caller = Caller(loop, settings)
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
         self._executions, usage = self._tables(self.app)
@@ -71,7 +72,7 @@ class Parts:
             topics=names,
             worker=worker,
             outbox=outbox,
-            caller=Caller(loop),
+            caller=self._caller,
             contexts=Contexts(registry, self._http),
             lanes=Lanes(),
             executions=self._executions,
@@ -174,6 +175,7 @@ class Parts:
     async def stop(self) -> None:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
+        await asyncio.to_thread(self._caller.close)
         for task in self._background:
             if task is not self._projecting:
                 task.cancel()
