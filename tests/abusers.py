@@ -23,6 +23,19 @@ from bridge.sdk import Completed, Context, Event, NoConfig, Outcome, Process, Re
 KEPT: list[Any] = []
 
 
+def fork(file: Path) -> None:
+    """Start 20 processes, half by exec, half by fork, and write down which they and this one are."""
+    pids = [os.getpid()] + [subprocess.Popen(["sleep", "1000"]).pid for _ in range(10)]
+    for _ in range(10):
+        pid = os.fork()
+        if not pid:
+            time.sleep(1000)
+        pids.append(pid)
+    whole = file.with_suffix(".part")
+    whole.write_text(" ".join(map(str, pids)))
+    whole.rename(file)
+
+
 class Options(BaseModel):
     """What the abuser may be told per tenant."""
 
@@ -41,7 +54,9 @@ class Abuser(Process[Options]):
     def says(self, event: Event, context: Context[Options]) -> Outcome:
         said = {"pid": os.getpid(), "data": event.json(), "type": event.type, "greeting": context.config.greeting}
         ids = [context.tenant, context.correlation_id, context.execution_id, context.attempt]
-        loaded = [name for name in ("faust", "aiokafka", "confluent_kafka", "aiohttp") if name in sys.modules]
+        loaded = [
+            name for name in ("bridge.hosting.find", "faust", "aiokafka", "confluent_kafka", "aiohttp") if name in sys.modules
+        ]
         context.log.info("Saying", loaded=loaded)
         return Completed(said | {"ids": ids, "loaded": loaded, "http": context.http is None}, [Result("said", {"n": 1}, "s")])
 
@@ -114,29 +129,17 @@ class Abuser(Process[Options]):
         return Completed("printed")
 
     def forks(self, event: Event, context: Context[Options]) -> Outcome:
-        self._fork(Path(event.json()))
+        fork(Path(event.json()))
         time.sleep(1000)
         return Completed()
 
     def forks_and_returns(self, event: Event, context: Context[Options]) -> Outcome:
-        self._fork(Path(event.json()))
+        fork(Path(event.json()))
         return Completed()
 
     def forks_and_exits(self, event: Event, context: Context[Options]) -> Outcome:
-        self._fork(Path(event.json()))
+        fork(Path(event.json()))
         os._exit(1)
-
-    def _fork(self, file: Path) -> None:
-        """Start 20 processes, half by exec, half by fork, and write down which they and this one are."""
-        pids = [os.getpid()] + [subprocess.Popen(["sleep", "1000"]).pid for _ in range(10)]
-        for _ in range(10):
-            pid = os.fork()
-            if not pid:
-                time.sleep(1000)
-            pids.append(pid)
-        whole = file.with_suffix(".part")
-        whole.write_text(" ".join(map(str, pids)))
-        whole.rename(file)
 
     def bloats(self, event: Event, context: Context[Options]) -> Outcome:
         return Completed(results=[Result("big", b"x" * 1_500_000)])
@@ -169,6 +172,28 @@ class Abuser(Process[Options]):
         os.write(pipe, b"x" * 60_000)
         time.sleep(1000)
         return Completed()
+
+    def stutters(self, event: Event, context: Context[Options]) -> Outcome:
+        """Begin with an answer and never end it."""
+        pipe = _channel().writer.fileno()
+        os.write(pipe, (1 << 20).to_bytes(4, "big") + b"x" * 60_000)
+        time.sleep(1000)
+        return Completed()
+
+    def has_threads(self, event: Event, context: Context[Options]) -> Outcome:
+        """Take little memory in many threads, and then 100 MB."""
+        gone = threading.Event()
+        threads = [threading.Thread(target=lambda: (KEPT.append(bytearray(1000)), gone.wait(5))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        size = len(bytearray(100 << 20))
+        gone.set()
+        return Completed(size)
+
+    def limits(self, event: Event, context: Context[Options]) -> Outcome:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = resource.getrlimit(resource.RLIMIT_CPU)[0] - used.ru_utime - used.ru_stime
+        return Completed({"seconds": seconds, "core": resource.getrlimit(resource.RLIMIT_CORE)})
 
     def dies_later(self, event: Event, context: Context[Options]) -> Outcome:
         file = Path(event.json())
@@ -219,6 +244,17 @@ class Reliable(Process[NoConfig]):
 
     def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         return Completed(event.json(), [Result("reliable.done", event.json())])
+
+
+class Forker(Process[NoConfig]):
+    """Starts processes and waits long enough for somebody to end its worker meanwhile."""
+
+    name, version, events, retry, isolation = "forker", "1.0.0", ("forker.*",), (), "process"
+
+    def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        fork(Path(event.json()))
+        time.sleep(1000)
+        return Completed()
 
 
 class Unimportable(Process[NoConfig]):

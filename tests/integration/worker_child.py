@@ -14,6 +14,7 @@ from pydantic import BaseModel, model_validator
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
+from tests.abusers import Abuser, AsyncAbuser, Forker, Reliable
 
 
 class Quick(Process[NoConfig]):
@@ -176,6 +177,7 @@ class InOrder(Process[NoConfig]):
 
 
 PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable()]
 
 
 def plugins() -> Plugins:

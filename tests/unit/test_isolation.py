@@ -113,6 +113,7 @@ FAILURES = {
     "unreadable": ("invalid-outcome", "Expected `str`, got `int`"),
     "nonsense": ("invalid-outcome", "run() returned 'done'; return Completed"),
     "floods": ("crashed", "broke the pipe"),
+    "stutters": ("timeout", "no outcome within 0.5 s; its child process was killed"),
 }
 
 
@@ -127,7 +128,18 @@ async def test_each_abuse_has_its_reason_in_time(children: Isolation, what: str)
     assert failure.code == code
     assert reason in failure.reason
     assert took < KILLED_WITHIN_S + 0.5, "half a second for a busy machine"
-    assert isinstance(await ran(children, "says"), Completed), "what comes next gets a sound child"
+
+
+@pytest.mark.parametrize("what", ["exits", "hoards", "holds-the-pipe"])
+async def test_what_comes_next_gets_a_sound_child(children: Isolation, what: str) -> None:
+    assert isinstance(await ran(children, what), Failure)
+    assert isinstance(await ran(children, "says"), Completed)
+
+
+async def test_threads_leave_the_memory_to_the_process(children: Isolation) -> None:
+    process = Abuser()
+    process.memory_mb = 250
+    assert await ran(children, "has-threads", process=process) == Completed(100 << 20)
 
 
 async def test_a_coroutine_that_ignores_its_cancellation_is_killed(children: Isolation) -> None:
@@ -150,6 +162,10 @@ async def test_what_is_printed_goes_nowhere(children: Isolation, capfd: pytest.C
 
 
 async def test_processor_time_is_limited(children: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):  # of a run, not of the child's life
+        limits = (await ran(children, "limits")).data
+        assert 1 < limits["seconds"] < ABUSER.timeout_s + 2
+        assert limits["core"] == [0, 0]
     monkeypatch.setattr(Abuser, "timeout_s", 20.0)
     failure = await ran(children, "burns")
     assert (failure.code, failure.reason) == ("timeout", "it used more than its 20 s of processor time")
@@ -186,10 +202,20 @@ async def test_a_plugin_that_a_child_cannot_import_says_so(children: Isolation) 
 
 async def test_others_go_on_beside_abuse(children: Isolation) -> None:
     abuses = [asyncio.create_task(ran(children, what)) for what in ("exits", "faults", "allocates", "spins", "floods")]
-    assert SHARE < CHILDREN, "or they could take every child"
     good = [await ran(children, "any", n, RELIABLE) for n in range(50)]
     assert good == [Completed(n, [Result("reliable.done", str(n).encode())]) for n in range(50)]
     assert {one.code for one in await asyncio.gather(*abuses)} == {"crashed", "out-of-memory", "timeout"}
+
+
+async def test_one_process_has_a_share_of_them(children: Isolation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Abuser, "timeout_s", 30.0)
+    busy = [asyncio.create_task(ran(children, "sleeps", str(tmp_path / str(n)))) for n in range(CHILDREN)]
+    await until(lambda: len(list(tmp_path.iterdir())) == SHARE)
+    async with asyncio.timeout(10):
+        assert await ran(children, "any", 1, RELIABLE) == Completed(1, [Result("reliable.done", b"1")])
+    for task in busy:
+        task.cancel()
+    await asyncio.wait(busy)
 
 
 async def test_no_more_children_than_there_may_be(children: Isolation) -> None:
