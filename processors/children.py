@@ -12,6 +12,7 @@ import pickle
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pebble
 
@@ -24,9 +25,6 @@ from processors.spawning import OneProcess
 
 START_S = 30.0
 """How long a child may take to start and import its plugin."""
-
-GRACE_S = 0.5
-"""After the deadline pebble kills the child. It cannot where the child holds the pipe's lock; then we do, so much later."""
 
 LOG = logs.get("processors.children")
 
@@ -94,10 +92,9 @@ class Child:
             self._guard.forget(self._context.made.pid)
 
     def _ask(self, function: Callable[[bytes], bytes], argument: bytes, within_s: float) -> bytes:
+        future = self._scheduled(function, argument)
         try:
-            future = self._pool.schedule(function, (argument,), timeout=within_s)
-            self._started()
-            answer = future.result(within_s + GRACE_S)
+            answer = future.result(within_s)  # not pebble's own time-out: it does not kill while the child holds the pipe's lock
         except TimeoutError:
             raise
         except Exception as err:  # pebble has many words for a child that is gone
@@ -106,17 +103,25 @@ class Child:
             raise Died(Failure("crashed", "its child process wrote something that is no answer"))
         return answer
 
-    def _started(self) -> None:
-        """Name the child to the guard once it exists; one that was to be killed before it existed is killed now."""
+    def _scheduled(self, function: Callable[[bytes], bytes], argument: bytes) -> Future[bytes]:
+        """Hand a call to the child. A new one is named to the guard; one that should be dead before it existed is killed."""
+        try:
+            future = self._pool.schedule(function, (argument,))
+        except Exception as err:  # pebble's words again; also where the system starts no more processes
+            raise Died(self._death()) from err
         child = self._context.made
         if child is not None and child.pid is not None and not self._watched:
             self._watched = True
             self._guard.watch(child.pid)
         if self._killed:
             self.kill()
+        return future
 
     def _death(self) -> Failure:
-        code = self._context.made.exitcode if self._context.made is not None else None
+        child = self._context.made
+        if child is None or child.pid is None:
+            return Failure("crashed", "no child process can be started for it")
+        code = child.exitcode
         if code is None:
             return Failure("crashed", "its child process broke the pipe to the worker")
         if code == -signal.SIGXCPU:

@@ -118,6 +118,7 @@ class Abuser(Process[Options]):
         return Completed()
 
     def hoards(self, event: Event, context: Context[Options]) -> Outcome:
+        KEPT.append(bytearray(56 << 20))
         while True:
             KEPT.append([len(KEPT)] * 100)
 

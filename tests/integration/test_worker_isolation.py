@@ -28,7 +28,7 @@ FAILURES = {
     "abuser.exits": ("crashed", "its child process ended with exit code 1"),
     "abuser.faults": ("crashed", "its child process was killed by SIGSEGV"),
     "abuser.allocates": ("out-of-memory", "it needed more than its 64 MB"),
-    "abuser.forks": ("timeout", "no outcome within 0.5 s; its child process was killed"),
+    "forker.forks": ("timeout", "no outcome within 5 s; its child process was killed"),
     "abuser.bloats": ("result-too-large", "results[0] has 1500"),
     "abuser.bloats-in-all": ("result-too-large", "the outcome has 1000"),
     "abuser.unserialisable": ("not-serialisable", "results[0] cannot be written as JSON"),
@@ -67,7 +67,7 @@ def run(stack: StackOfTests, tmp_path_factory: pytest.TempPathFactory) -> Run:
     with working(stack, settings, files) as worker:
         worker.settle(settings)
         code = worker.asked_to_end()
-    pids = list(map(int, (files / "abuser.forks").read_text().split()))
+    pids = list(map(int, (files / "forker.forks").read_text().split()))
     starts = sum("worker is ready" in str(line["event"]) for line in worker.lines())
     assert worker.log.stat().st_size < 1_000_000, "what a child prints is not in the worker's log"
     return Run(sent, good, Aftermath.of(settings), pids, starts, code)
