@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import orjson
 import structlog
 
+from bridge.domain.event import Event
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
@@ -62,6 +64,17 @@ def configure(settings: Wanted) -> None:
 def get(name: str) -> FilteringBoundLogger:
     """Give the logger of a part; usable before `configure`."""
     return cast("FilteringBoundLogger", structlog.get_logger(name))
+
+
+def of_execution(process: str, event: Event, execution_id: str) -> FilteringBoundLogger:
+    """Get the logger that a process is given for one execution."""
+    bound = {
+        "tenant": event.tenant,
+        "event_key": event.key,
+        "execution_id": execution_id,
+        "correlation_id": event.correlation_id or event.key,
+    }
+    return cast("FilteringBoundLogger", structlog.get_logger(f"process.{process}", **bound))
 
 
 def as_json(settings: Wanted) -> bool:

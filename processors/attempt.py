@@ -226,6 +226,8 @@ CODES = frozenset(
     {
         "exception",
         "timeout",
+        "crashed",
+        "out-of-memory",
         "retry-later",
         "result-too-large",
         "not-serialisable",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Call a process: with its deadline, isolated from the others, on the loop or in a thread.
+Call a process: with its deadline, isolated from the others, on the loop, in a thread or in a child process.
 
 A thread cannot be killed and a coroutine may ignore its cancellation. Either is then left behind: its execution fails with
 `timeout`, what it returns later is dropped, and where too many are left behind the worker starts afresh.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,7 @@ from bridge.domain.event import Event
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.ending import doubt
+from processors.isolation import Isolation
 from processors.outputs import Failure, said
 
 THREADS = 16
@@ -31,29 +32,39 @@ GRACE_S = 1.0
 LOG = logs.get("processors.calling")
 
 Ended = Callable[[object], None]
+Way = Callable[[AnyProcess, Event, Context[Any], Ended], Coroutine[Any, Any, None]]
 
 
 class Caller:
     """Runs processes; `ended(outcome or Failure)` is called exactly once per call, on the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, wanted: logs.Wanted) -> None:
         self._loop = loop
+        self._isolation = Isolation(wanted)
         self._room = asyncio.Semaphore(THREADS)
         self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._async: dict[AnyProcess, bool] = {}
+        self._ways: dict[AnyProcess, Way] = {}
         self.left_behind = 0
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""
-        is_async = self._async.get(process)
-        if is_async is None:
-            is_async = self._async[process] = inspect.iscoroutinefunction(process.run)
-        work = self._on_loop(process, event, context, ended) if is_async else self._in_thread(process, event, context, ended)
-        task = self._loop.create_task(work)
+        task = self._loop.create_task(self._way(process)(process, event, context, ended))
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
+
+    def close(self) -> None:
+        """End the child processes, and the runs in them without an outcome. Called when nothing is to be processed any more."""
+        self._isolation.close()
+
+    def _way(self, process: AnyProcess) -> Way:
+        way = self._ways.get(process)
+        if way is None:
+            on_loop = inspect.iscoroutinefunction(process.run)
+            way = self._in_child if process.isolation == "process" else self._on_loop if on_loop else self._in_thread
+            self._ways[process] = way
+        return way
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -97,6 +108,9 @@ class Caller:
                 self._leave_behind(process)
                 running.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._came_back))
         ended(outcome)
+
+    async def _in_child(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
+        ended(await self._isolation.run(process, event, context))
 
     def _leave_behind(self, process: AnyProcess) -> None:
         self.left_behind += 1

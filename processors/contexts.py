@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import structlog
 from pydantic import BaseModel, ValidationError
 
+from bridge import logs
 from bridge.domain.event import Event
-from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.outputs import Failure, said
+
+if TYPE_CHECKING:  # a child process takes its HTTP client from here, and needs no Kafka
+    from bridge.registry.view import View
 
 HTTP_TOTAL_S, HTTP_CONNECT_S = 5.0, 2.0
 
@@ -37,13 +39,7 @@ class Contexts:
         if isinstance(config, Failure):
             return config
         correlation = event.correlation_id or event.key
-        log = structlog.get_logger(
-            f"process.{process.name}",
-            tenant=event.tenant,
-            event_key=event.key,
-            execution_id=execution_id,
-            correlation_id=correlation,
-        )
+        log = logs.of_execution(process.name, event, execution_id)
         return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http)
 
     def _config(self, process: AnyProcess, tenant: str) -> BaseModel | Failure:

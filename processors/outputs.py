@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -22,8 +22,10 @@ from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Status
 from bridge.domain.limits import DATA_BYTES, OUTPUTS, REASON_BYTES, RESULT_BYTES
-from bridge.kafka.producer import Headers
 from bridge.sdk import Completed, Emit, Rejected, Result, RetryLater, Skipped
+
+if TYPE_CHECKING:  # a child process turns outcomes into bytes with what is here, and needs no Kafka
+    from bridge.kafka.producer import Headers
 
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -38,7 +40,7 @@ class Unpublishable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt that ended without an outcome: `exception`, `timeout`, or what `Unpublishable` says."""
+    """Without an outcome: `exception`, `timeout`, `crashed`, `out-of-memory`, `invalid-config`, or what `Unpublishable` says."""
 
     code: str
     reason: str
@@ -120,7 +122,7 @@ def _judged(outcome: object, cause: Cause) -> Verdict:
     match outcome:
         case Completed():
             try:
-                return Verdict(Status.COMPLETED, data=_data(outcome.data), outputs=_outputs(outcome, cause))
+                return Verdict(Status.COMPLETED, data=kept(outcome.data).decode(), outputs=_outputs(outcome, cause))
             except Unpublishable as err:
                 return failed(err.code, err.reason)
         case Skipped():
@@ -132,7 +134,12 @@ def _judged(outcome: object, cause: Cause) -> Verdict:
             return failed(code, str(outcome.reason))
         case Failure():
             return failed(outcome.code, outcome.reason)
-    return failed("invalid-outcome", f"run() returned {outcome!r:.200}; return Completed, Skipped, RetryLater or Rejected")
+    return failed("invalid-outcome", unfit(outcome))
+
+
+def unfit(outcome: object) -> str:
+    """Say of something that is no outcome what to return instead."""
+    return f"run() returned {outcome!r:.200}; return Completed, Skipped, RetryLater or Rejected"
 
 
 def _later(outcome: RetryLater) -> Verdict:
@@ -153,28 +160,33 @@ def cut(text: str, most: int = REASON_BYTES) -> str:
     return raw.decode() if len(raw) <= most else raw[: most - 3].decode(errors="ignore") + "…"
 
 
-def _data(value: Any) -> str:
+def kept(value: Any) -> bytes:
+    """Give the JSON that is kept with an execution. Raises: Unpublishable."""
     raw = b"null" if value is None else _json(value, "data")
     if len(raw) > DATA_BYTES:
         raise Unpublishable("result-too-large", f"data has {len(raw)} bytes of JSON; at most {DATA_BYTES} are kept")
-    return raw.decode()
+    return raw
 
 
 def _outputs(outcome: Completed, cause: Cause) -> list[Output]:
-    results, emits = outcome.results or (), outcome.emits or ()
-    if not isinstance(results, (list, tuple)) or not isinstance(emits, (list, tuple)):
-        raise Unpublishable("invalid-outcome", "results and emits are lists")
-    if len(results) + len(emits) > OUTPUTS:
-        raise Unpublishable("result-too-large", f"{len(results) + len(emits)} results and emits; at most {OUTPUTS} are published")
+    results, emits = listed(outcome)
     made = [_result(result, cause, index) for index, result in enumerate(results)]
     made += [_emit(emit, cause, index) for index, emit in enumerate(emits)]
     return made
 
 
+def listed(outcome: Completed) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Give the results and the emitted events. Raises: Unpublishable where they are no lists, or too many."""
+    results, emits = outcome.results or (), outcome.emits or ()
+    if not isinstance(results, (list, tuple)) or not isinstance(emits, (list, tuple)):
+        raise Unpublishable("invalid-outcome", "results and emits are lists")
+    if len(results) + len(emits) > OUTPUTS:
+        raise Unpublishable("result-too-large", f"{len(results) + len(emits)} results and emits; at most {OUTPUTS} are published")
+    return results, emits
+
+
 def _result(result: Any, cause: Cause, index: int) -> Output:
-    if not isinstance(result, Result):
-        raise Unpublishable("invalid-outcome", f"results[{index}] is {result!r:.100}, not a Result")
-    attributes, value = _described(result, cause, f"results[{index}]")
+    attributes, value = _described(result, Result, cause, f"results[{index}]")
     attributes["id"] = ids.result_id(cause.execution_id, index)
     given = cause.event.attributes
     key = given.get("partitionkey") or cause.event.key
@@ -182,10 +194,8 @@ def _result(result: Any, cause: Cause, index: int) -> Output:
 
 
 def _emit(emit: Any, cause: Cause, index: int) -> Output:
-    if not isinstance(emit, Emit):
-        raise Unpublishable("invalid-outcome", f"emits[{index}] is {emit!r:.100}, not an Emit")
     where = f"emits[{index}]"
-    attributes, value = _described(emit, cause, where)
+    attributes, value = _described(emit, Emit, cause, where)
     attributes["id"] = attributes["eventkey"] = ids.emitted_key(cause.execution_id, index)
     attributes["hops"] = str(cause.event.hops + 1)
     if emit.partition_key:
@@ -194,8 +204,9 @@ def _emit(emit: Any, cause: Cause, index: int) -> Output:
     return Output(event.id, emit.type, record_key(event), headers_of(event), value, event)
 
 
-def _described(thing: Result | Emit, cause: Cause, where: str) -> tuple[dict[str, str], bytes]:
+def _described(thing: Any, kind: type[Result | Emit], cause: Cause, where: str) -> tuple[dict[str, str], bytes]:
     """Give the attributes that results and emitted events share, without their id, and the bytes of the data."""
+    value = value_of(thing, kind, where)
     attributes = {
         "specversion": "1.0",
         "id": "",
@@ -212,11 +223,17 @@ def _described(thing: Result | Emit, cause: Cause, where: str) -> tuple[dict[str
         attributes["subject"] = _text(thing.subject, f"{where}.subject")
     if thing.content_type:
         attributes["datacontenttype"] = _text(thing.content_type, f"{where}.content_type")
-    value = bytes(thing.data) if isinstance(thing.data, (bytes, bytearray, memoryview)) else _json(thing.data, where)
     size = len(value) + sum(len(text) for text in attributes.values())
     if size > RESULT_BYTES:
         raise Unpublishable("result-too-large", f"{where} has {size} bytes; at most {RESULT_BYTES} are published")
     return attributes, value
+
+
+def value_of(thing: Any, kind: type[Result | Emit], where: str) -> bytes:
+    """Give the bytes of a result's or an emitted event's data. Raises: Unpublishable, also where it is neither."""
+    if not isinstance(thing, kind):
+        raise Unpublishable("invalid-outcome", f"{where} is {thing!r:.100}, not {'a Result' if kind is Result else 'an Emit'}")
+    return bytes(thing.data) if isinstance(thing.data, (bytes, bytearray, memoryview)) else _json(thing.data, where)
 
 
 def _text(value: Any, where: str) -> str:

@@ -65,6 +65,7 @@ class Parts:
         self._http = http_session()
         self._background: list[asyncio.Task[Any]] = []
         self._projecting: asyncio.Task[None]
+        self._caller = Caller(loop, settings)
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
         names, lane = Topics.of(settings), settings.worker_lane
@@ -75,7 +76,7 @@ class Parts:
             worker=worker,
             lane=lane,
             outbox=outbox,
-            caller=Caller(loop),
+            caller=self._caller,
             contexts=Contexts(registry, self._http),
             lanes=Lanes(),
             executions=self._executions,
@@ -187,6 +188,7 @@ class Parts:
     async def stop(self) -> None:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
+        await asyncio.to_thread(self._caller.close)
         for task in self._background:
             if task is not self._projecting:
                 task.cancel()

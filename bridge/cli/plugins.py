@@ -34,6 +34,7 @@ def info(name: str = typer.Argument(help="Name of the process."), as_json: bool 
         "entry_point": one.origin.entry_point,
         "description": (type(process).__doc__ or "").strip(),
         "timeout_s": process.timeout_s,
+        "isolation": process.isolation,
         "config": one.config_schema,
     }
     if as_json:
@@ -42,7 +43,8 @@ def info(name: str = typer.Argument(help="Name of the process."), as_json: bool 
     out.print(f"[bold]{escape(name)}[/bold] {escape(process.version)}  {escape(about['description'])}")
     out.print(f"  from      {one.origin}", markup=False)
     out.print(f"  events    {', '.join(one.patterns)}", markup=False)
-    out.print(f"  deadline  {process.timeout_s:g} s", markup=False)
+    apart = f", in a child process with {process.memory_mb} MB" if process.isolation == "process" else ""
+    out.print(f"  deadline  {process.timeout_s:g} s{apart}", markup=False)
     out.print(f"  options   {_options(one.config_schema) or 'none'}", markup=False)
 
 

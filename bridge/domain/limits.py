@@ -10,6 +10,7 @@ BODY_BYTES = 1 * MIB  # default of the setting; what a door reads at most
 RESULT_BYTES = 1 * MIB  # the data of one result
 DATA_BYTES = 64 * 1024  # the JSON that a process keeps with an execution
 OUTPUTS = 1000  # results and emitted events of one execution
+ANSWER_BYTES = 8 * MIB  # an outcome with all its results, as it leaves a child process
 RECORD_BYTES = 8 * MIB  # topics, producers and fetches, so that a dead letter of the largest event always fits
 REASON_BYTES = 4096  # the text of a reason
 BATCH_EVENTS = 100  # events of one CloudEvents batch

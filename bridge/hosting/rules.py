@@ -8,6 +8,7 @@ Called by `bridge.hosting` for everything that a plugin contributes; never runs 
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +27,7 @@ SHARED_LANE_S = 5.0
 OWN_LANE_S = 300.0
 
 MOST_RETRIES = 20
+MEMORY_MB = range(16, 65_537)
 
 
 def faults_of(thing: object) -> list[str]:
@@ -81,6 +83,29 @@ def _lane(process: AnyProcess) -> Iterator[str]:
         yield f"lane is {process.lane!r:.40}; it is 'shared' or 'own'"
 
 
+def _isolation(process: AnyProcess) -> Iterator[str]:
+    isolation: Any = process.isolation
+    if isolation == "process":
+        try:
+            # Pickle names classes instead of writing them down, so that this also says whether a child could import them.
+            pickle.dumps((process, process.Config))
+            if "__main__" in (type(process).__module__, process.Config.__module__):
+                raise TypeError("a child process cannot import what __main__ defines")
+        except Exception as err:  # noqa: BLE001  the edge to foreign code: an object may say itself how it is pickled
+            yield (
+                f"isolation is 'process', but it cannot be handed to a child process ({type(err).__name__}: {err}); define its "
+                "class at the top of a module, and keep connections, locks and lambdas out of the object"
+            )
+    elif isolation != "loop":
+        yield f"isolation is {isolation!r:.40}; give 'loop' or 'process'"
+
+
+def _memory(process: AnyProcess) -> Iterator[str]:
+    memory: Any = process.memory_mb
+    if not isinstance(memory, int) or isinstance(memory, bool) or memory not in MEMORY_MB:
+        yield f"memory_mb is {memory!r:.40}; give whole MB from {MEMORY_MB[0]} to {MEMORY_MB[-1]}"
+
+
 def _retry(process: AnyProcess) -> Iterator[str]:
     labels: Any = process.retry
     if labels is None:
@@ -128,6 +153,8 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _events,
     _lane,
     _timeout,
+    _isolation,
+    _memory,
     _retry,
     _ordered,
     _config,

@@ -30,6 +30,9 @@ class Process(Generic[ConfigT]):
     `timeout_s` deadline of one run; at most 5 in the shared lane, 300 in its own
     `lane`      "shared", or "own": a topic, a consumer group and workers for this process alone (`evb worker --lane NAME`), so
                 that a slow one has its backlog for itself
+    `isolation` "loop": on the worker's event loop if `run` is `async def`, else in a thread of the worker; "process": in a child
+                process that is killed at the deadline, and when it takes more memory or processor time than it may
+    `memory_mb` with isolation "process": how much memory a run may take beyond what the child has once the plugin is imported
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
@@ -39,6 +42,8 @@ class Process(Generic[ConfigT]):
     version: ClassVar[str]
     events: ClassVar[tuple[str, ...]]
     timeout_s: ClassVar[float] = 5.0
+    isolation: ClassVar[Literal["loop", "process"]] = "loop"
+    memory_mb: ClassVar[int] = 256
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
     lane: ClassVar[Literal["shared", "own"]] = "shared"
@@ -46,7 +51,7 @@ class Process(Generic[ConfigT]):
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:
         """
-        Handle one event; `async def` runs on the worker's event loop, a plain function in a thread.
+        Handle one event; `async def` runs on an event loop, a plain function in a thread; both in a child process if so isolated.
 
         Order:  the events of one partition key start in their order; the next one starts when this one has ended. One that waits
                 for a retry is overtaken, unless the process is `ordered`.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, model_validator
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
+from tests.abusers import Abuser, AsyncAbuser, Forker, Reliable
 
 
 class Quick(Process[NoConfig]):
@@ -200,6 +201,7 @@ class Lazy(Process[NoConfig]):
 
 
 PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder(), Broken(), Lazy()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable()]
 
 
 def plugins() -> Plugins:

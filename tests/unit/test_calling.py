@@ -12,6 +12,7 @@ import pytest
 from bridge import metrics
 from bridge.domain.event import Event
 from bridge.sdk import Completed, NoConfig, Process, Skipped
+from bridge.settings import Settings
 from processors import calling
 from processors.calling import Caller
 from processors.outputs import Failure
@@ -51,7 +52,7 @@ async def test_a_coroutine_that_ignores_its_cancellation_is_left_behind_and_take
                     continue
             return Completed()
 
-    caller = Caller(asyncio.get_running_loop())
+    caller = Caller(asyncio.get_running_loop(), Settings())
     ends, task = await _called(caller, Stubborn())
     assert isinstance(ends[0], Failure)
     assert ends[0].code == "timeout"
@@ -70,7 +71,7 @@ async def test_a_thread_that_outlives_its_deadline_is_left_behind_and_taken_back
             let_go.wait(5)
             return Completed()
 
-    caller = Caller(asyncio.get_running_loop())
+    caller = Caller(asyncio.get_running_loop(), Settings())
     ends, task = await _called(caller, Slow())
     assert isinstance(ends[0], Failure)
     assert ends[0].code == "timeout"
@@ -92,7 +93,7 @@ async def test_an_outcome_is_handed_on_and_an_exception_is_a_failure() -> None:
         def run(self, event: Event, context: Any) -> Completed:
             raise ValueError("it is broken")
 
-    caller = Caller(asyncio.get_running_loop())
+    caller = Caller(asyncio.get_running_loop(), Settings())
     assert (await _called(caller, Good()))[0] == [Skipped("not today")]
     failure = (await _called(caller, Bad()))[0][0]
     assert isinstance(failure, Failure)

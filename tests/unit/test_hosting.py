@@ -135,6 +135,13 @@ NAMED = 'name, version = "p", "1"'
         (f"{NAMED}; events = ('a',); timeout_s = 0", "above 0"),
         (f"{NAMED}; events = ('a',); timeout_s = True", "timeout_s is True"),
         (f"{NAMED}; events = ('a',); timeout_s = float('nan')", "timeout_s is nan"),
+        (f"{NAMED}; events = ('a',); isolation = 'thread'", "give 'loop' or 'process'"),
+        (f"{NAMED}; events = ('a',); memory_mb = 8", "from 16 to 65536"),
+        (f"{NAMED}; events = ('a',); memory_mb = '64'", "memory_mb is '64'"),
+        (
+            f"{NAMED}; events = ('a',); isolation = 'process'; run = None; __reduce__ = None",
+            "define its class at the top of a module",
+        ),
         (f"{NAMED}; events = ('a',); Config = {{}}", "pydantic.BaseModel"),
         (f"{NAMED}; events = ('a',)\nclass Config(BaseModel):\n    f: type(lambda: 0)", "JSON Schema"),
         (f"{NAMED}; events = ('a',)\ndef run(self, event): return Completed()", "(self, event, context)"),
@@ -157,6 +164,12 @@ def test_a_process_without_run_is_refused(install: Install) -> None:
     assert "it has no run()" in faults()
 
 
+@pytest.mark.parametrize("where", ["__main__", "nowhere"])
+def test_a_process_that_a_child_cannot_import_is_refused(install: Install, where: str) -> None:
+    install("hidden", process(f'name, version, events, isolation = "p", "1", ("a",), "process"\n__module__ = {where!r}'))
+    assert "it cannot be handed to a child process" in faults()
+
+
 @pytest.mark.parametrize(("returned", "words"), [("[P]", "return an instance: [P()]"), ("['text']", "subclasses of bridge.sdk")])
 def test_only_instances_of_processes_are_taken(install: Install, returned: str, words: str) -> None:
     install("odd", f"class P(Process): pass\n@hookimpl\ndef bridge_processes(): return {returned}")
@@ -167,3 +180,8 @@ def test_only_instances_of_processes_are_taken(install: Install, returned: str, 
 def test_plain_and_async_runs_are_sound(install: Install, run: str) -> None:
     install("sound", process(f'name, version, events = "sound", "1", ("a",)\n{run}: return Completed()'))
     assert find_processes().named("sound")
+
+
+def test_a_process_may_be_isolated(install: Install) -> None:
+    install("apart", process('name, version, events, isolation, memory_mb = "apart", "1", ("a",), "process", 512'))
+    assert find_processes().named("apart").process.isolation == "process"

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a worker is running now, in a file that outlives it: so its next life knows which executions may have ended the last one.
+
+The file is mapped into memory: noting costs a microsecond, and the kernel keeps what a killed process has written. One slot is an
+execution id and the time of its note.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import stat
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Final
+
+from bridge import logs
+from bridge.settings import Settings
+
+SLOTS: Final = 4096  # twice what a worker holds at once
+SLOT: Final = 24
+KEPT_S: Final = 3600.0
+"""A note that is older is dropped: its execution has ended elsewhere."""
+
+_EMPTY: Final = bytes(SLOT)
+
+LOG = logs.get("processors.journal")
+
+
+class Journal:
+    """`suspects` ran when an earlier life ended without a word, and have not ended since."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises: OSError where the file cannot be used, or another process holds it."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, SLOTS * SLOT)
+            self._map = mmap.mmap(descriptor, SLOTS * SLOT)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor  # held open: it is the lock
+        self._slot_of: dict[str, int] = {}
+        self._free: list[int] = []
+        self._load()
+        self.suspects = set(self._slot_of)
+
+    def _load(self) -> None:
+        oldest = time.time() - KEPT_S
+        for slot in range(SLOTS):
+            raw = self._map[slot * SLOT : (slot + 1) * SLOT]
+            if raw != _EMPTY and int.from_bytes(raw[16:], "big") >= oldest:
+                self._slot_of[str(uuid.UUID(bytes=raw[:16]))] = slot
+            else:
+                self._map[slot * SLOT : (slot + 1) * SLOT] = _EMPTY
+                self._free.append(slot)
+
+    def begin(self, execution_id: str) -> None:
+        """Note that an execution runs now."""
+        if self._free and execution_id not in self._slot_of:
+            slot = self._slot_of[execution_id] = self._free.pop()
+            note = bytes.fromhex(execution_id.replace("-", "")) + int(time.time()).to_bytes(8, "big")
+            self._map[slot * SLOT : (slot + 1) * SLOT] = note
+
+    def end(self, execution_id: str) -> None:
+        """Note that it does not run any more."""
+        slot = self._slot_of.pop(execution_id, None)
+        if slot is not None:
+            self._map[slot * SLOT : (slot + 1) * SLOT] = _EMPTY
+            self._free.append(slot)
+            self.suspects.discard(execution_id)
+
+    def clear(self) -> None:
+        """Suspect nobody of what runs now: the worker leaves of its own accord. Older suspects stay."""
+        for execution_id in set(self._slot_of) - self.suspects:
+            self.end(execution_id)
+
+
+class NoJournal(Journal):
+    """Notes nothing, where there is no file to note it in."""
+
+    def __init__(self) -> None:
+        self.suspects = set()
+
+    def begin(self, execution_id: str) -> None:
+        """Note nothing."""
+
+    def end(self, execution_id: str) -> None:
+        """Note nothing."""
+
+    def clear(self) -> None:
+        """Nothing is noted."""
+
+
+def open_journal(settings: Settings) -> Journal:
+    """Open the journal of this worker's slot; where that is not possible, say so and go on without one."""
+    name = "-".join(filter(None, (settings.topic_prefix, settings.worker_lane, settings.worker_slot)))
+    try:
+        journal = Journal(_directory(settings) / f"{name}.journal")
+    except OSError as err:
+        LOG.warning("No journal: an event that ends the worker will not be recognised; set EVB_JOURNAL_DIR", error=str(err))
+        return NoJournal()
+    if journal.suspects:
+        why = "The last life of this worker ended while executions ran; they run in child processes now"
+        LOG.warning(why, executions=len(journal.suspects))
+    return journal
+
+
+def _directory(settings: Settings) -> Path:
+    """Give the directory; the default one is ours alone, because the system's temporary one is everybody's."""
+    if settings.journal_dir:
+        directory = Path(settings.journal_dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+    directory = Path(tempfile.gettempdir()) / f"event-bridge-{os.getuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise PermissionError(f"{directory} is not a directory of this user alone")
+    return directory

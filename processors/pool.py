@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The child processes of a worker: which one runs a process next, and when another one has to go for it."""
+
+from __future__ import annotations
+
+import threading
+
+from bridge.sdk.process import AnyProcess
+from processors.children import Child
+from processors.guard import Guard
+from processors.isolated import Logging
+
+
+class Pool:
+    """Called by threads, at most `most` of them between `take` and `give_back`."""
+
+    def __init__(self, most: int, logging: Logging) -> None:
+        self._most, self._logging = most, logging
+        self._guard = Guard()
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+        self.children: set[Child] = set()
+
+    def take(self, process: AnyProcess) -> Child:
+        """Give an idle child of this process, or a new one; where there are too many, the one goes that was idle longest."""
+        ended: list[Child] = []
+        with self._lock:
+            child = self._fit(process, ended)
+            if child is None:
+                if len(self.children) - len(ended) >= self._most:
+                    ended.append(self._idle.pop(0))
+                child = Child(process, self._guard, self._logging)
+                self.children.add(child)
+        for one in ended:
+            self._end(one)
+        return child
+
+    def give_back(self, child: Child, *, fit: bool) -> None:
+        """Keep a child for the next run, or end it."""
+        if fit:
+            with self._lock:
+                self._idle.append(child)
+        else:
+            self._end(child)
+
+    def close(self) -> None:
+        """End the idle children; called when no thread has one."""
+        for child in self._idle:
+            self._end(child)
+        self._guard.close()
+
+    def _fit(self, process: AnyProcess, ended: list[Child]) -> Child | None:
+        for child in [child for child in self._idle if child.process is process]:
+            self._idle.remove(child)
+            if child.alive:
+                return child
+            ended.append(child)
+        return None
+
+    def _end(self, child: Child) -> None:
+        child.end()
+        with self._lock:
+            self.children.discard(child)
