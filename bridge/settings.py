@@ -131,6 +131,11 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9-]{0,60}$",
         description="Name of the process whose own lane this worker serves, as `evb worker --lane`; empty: the shared lane.",
     )
+    journal_dir: str = Field(
+        "",
+        description="Directory where a worker notes what it is running, so that its next life knows what may have ended it; it "
+        "must outlive the process. Empty: one of this user in the system's temporary directory.",
+    )
     worker_health_port: int = Field(
         0, ge=0, le=65535, description="Port on which a worker answers /livez, /readyz and /metrics; 0: none."
     )

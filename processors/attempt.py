@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError
 from bridge import metrics
 from bridge.domain.execution import ResultRef, Status
 from bridge.executions import encode
+from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors import records
 from processors.clock import now_ms
@@ -26,7 +27,7 @@ from processors.holding import hold
 from processors.lanes import Lane
 from processors.ordered import Line, Open
 from processors.outbox import Record
-from processors.outputs import Cause, Failure, Output, Verdict, failed, judge
+from processors.outputs import Cause, Failure, Output, Verdict, convicted, failed, judge
 from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
 from processors.window import Entry, Window
@@ -35,11 +36,16 @@ REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, Kafk
 """What the broker says of a record that it will never take, whoever sends it."""
 
 
+MOST_LIVES = 3
+"""So many lives of a worker may end while one execution runs; then it is set aside."""
+
+
 class Attempt:
     """
     `finished(attempt)` is called on the loop once its record is confirmed; never after the window has died.
 
     `number` is the attempt's, `made` how many there have been when it ends: one less where it only waits behind another event.
+    `suspect`: it may have ended the worker's last life, so it runs apart.
     `successor` is the next attempt of the execution where that has come already, because its record was quicker than ours.
     """
 
@@ -58,6 +64,7 @@ class Attempt:
         "refs",
         "started_ms",
         "successor",
+        "suspect",
         "task",
         "window",
     )
@@ -77,6 +84,7 @@ class Attempt:
         self.number = given.redelivery.attempt if given.redelivery else 1
         self.made = self.number
         self.successor: Attempt | None = None
+        self.suspect = False
         self.task: asyncio.Task[None] | None = None
         self.started_ms = 0
         self.refs: list[tuple[int, ResultRef]] = []
@@ -116,19 +124,37 @@ class Attempt:
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
         else:
-            self.task = around.caller.call(self.process, event, context, self.ended)
+            self._call(context)
+
+    def _call(self, context: Context[Any]) -> None:
+        caller, journal, event = self.around.caller, self.around.journal, self.given.event
+        begun = partial(journal.begin, self.execution_id)
+        lives = journal.suspects.get(self.execution_id, 0)
+        self.suspect = lives > 0
+        if lives >= MOST_LIVES:
+            failure = Failure("crashed-worker", f"{lives} lives of the worker have ended while it ran")
+            asyncio.get_running_loop().call_soon(self.ended, failure)
+        elif self.suspect:
+            self.task = caller.call_suspect(self.process, event, context, self.ended, begun)
+        else:
+            begun()
+            self.task = caller.call(self.process, event, context, self.ended)
 
     def give_up(self) -> None:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
         if self.task is not None:
             self.task.cancel()
+            self.around.journal.end(self.execution_id)
             self.around.breakers.lost(self.given.event.tenant, self.process.name)
         self.around.projection.stopped(self.execution_id)
 
     def ended(self, outcome: object) -> None:
         """Publish what the outcome asks for, unless the partition was taken away meanwhile."""
+        self.around.journal.end(self.execution_id)
         if self.window.alive:
             now = now_ms()
+            if self.suspect:
+                outcome = convicted(outcome)
             verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now))
             self._tell_breaker(verdict, now)
             self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))

@@ -16,6 +16,7 @@ from typing import Any
 
 from bridge import logs, metrics
 from bridge.domain.event import Event
+from bridge.hosting.rules import child_fault
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.ending import doubt
@@ -43,13 +44,29 @@ class Caller:
         self._isolation = Isolation(wanted)
         self._room = asyncio.Semaphore(THREADS)
         self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
+        self._one_suspect = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ways: dict[AnyProcess, Way] = {}
         self.left_behind = 0
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""
-        task = self._loop.create_task(self._way(process)(process, event, context, ended))
+        return self._begin(self._way(process)(process, event, context, ended))
+
+    def call_suspect(
+        self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
+    ) -> asyncio.Task[None]:
+        """
+        Run what may have ended the worker before: in a child process if that can be, else alone among its like.
+
+        `begun` is called when it really begins here, where it could end the worker again.
+        """
+        if not child_fault(process):
+            return self._begin(self._in_child(process, event, context, ended))
+        return self._begin(self._alone(process, event, context, ended, begun))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -111,6 +128,13 @@ class Caller:
 
     async def _in_child(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
         ended(await self._isolation.run(process, event, context))
+
+    async def _alone(
+        self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
+    ) -> None:
+        async with self._one_suspect:
+            begun()
+            await self._way(process)(process, event, context, ended)
 
     def _leave_behind(self, process: AnyProcess) -> None:
         self.left_behind += 1

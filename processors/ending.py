@@ -12,6 +12,7 @@ import faulthandler
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from bridge import logs
@@ -34,8 +35,19 @@ def stalled(reason: str, **fields: object) -> NoReturn:
     leave(STALLED)
 
 
+def before_leaving(last: Callable[[], None]) -> None:
+    """Have something done before the process leaves of its own accord; not where it stands still."""
+    _LAST.append(last)
+
+
+_LAST: list[Callable[[], None]] = []
+
+
 def leave(code: int) -> NoReturn:
     """End the process without running anything else: no handler, thread or client gets a say."""
+    if code != STALLED:
+        for last in _LAST:
+            last()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -2,8 +2,8 @@
 """
 What a worker is running now, in a file that outlives it: so its next life knows which executions may have ended the last one.
 
-The file is mapped into memory: noting costs a microsecond, and the kernel keeps what a killed process has written. One slot is an
-execution id and the time of its note.
+The file is mapped into memory: a note costs a few microseconds, and the kernel keeps what a killed process has written. One slot
+is an execution id, the time of its note, how many lives have ended while it ran, and whether it runs now.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ KEPT_S: Final = 3600.0
 """A note that is older is dropped: its execution has ended elsewhere."""
 
 _EMPTY: Final = bytes(SLOT)
+_TIME, _LIVES, _RUNS = slice(16, 22), 22, 23
 
 LOG = logs.get("processors.journal")
 
 
 class Journal:
-    """`suspects` ran when an earlier life ended without a word, and have not ended since."""
+    """`suspects` ran when earlier lives ended without a word, and have not ended since: execution id -> how many lives."""
 
     def __init__(self, path: Path) -> None:
         """Raises: OSError where the file cannot be used, or another process holds it."""
@@ -47,24 +48,30 @@ class Journal:
         self._descriptor = descriptor  # held open: it is the lock
         self._slot_of: dict[str, int] = {}
         self._free: list[int] = []
+        self.suspects: dict[str, int] = {}
         self._load()
-        self.suspects = set(self._slot_of)
 
     def _load(self) -> None:
         oldest = time.time() - KEPT_S
         for slot in range(SLOTS):
-            raw = self._map[slot * SLOT : (slot + 1) * SLOT]
-            if raw != _EMPTY and int.from_bytes(raw[16:], "big") >= oldest:
-                self._slot_of[str(uuid.UUID(bytes=raw[:16]))] = slot
+            at = slot * SLOT
+            raw = self._map[at : at + SLOT]
+            if raw != _EMPTY and int.from_bytes(raw[_TIME], "big") >= oldest:
+                execution_id, lives = str(uuid.UUID(bytes=raw[:16])), min(raw[_LIVES] + raw[_RUNS], 255)
+                self._map[at + _LIVES], self._map[at + _RUNS] = lives, 0
+                self._slot_of[execution_id], self.suspects[execution_id] = slot, lives
             else:
-                self._map[slot * SLOT : (slot + 1) * SLOT] = _EMPTY
+                self._map[at : at + SLOT] = _EMPTY
                 self._free.append(slot)
 
     def begin(self, execution_id: str) -> None:
         """Note that an execution runs now."""
-        if self._free and execution_id not in self._slot_of:
+        slot = self._slot_of.get(execution_id)
+        if slot is not None:
+            self._map[slot * SLOT + _RUNS] = 1
+        elif self._free:
             slot = self._slot_of[execution_id] = self._free.pop()
-            note = bytes.fromhex(execution_id.replace("-", "")) + int(time.time()).to_bytes(8, "big")
+            note = bytes.fromhex(execution_id.replace("-", "")) + int(time.time()).to_bytes(6, "big") + b"\0\1"
             self._map[slot * SLOT : (slot + 1) * SLOT] = note
 
     def end(self, execution_id: str) -> None:
@@ -73,19 +80,22 @@ class Journal:
         if slot is not None:
             self._map[slot * SLOT : (slot + 1) * SLOT] = _EMPTY
             self._free.append(slot)
-            self.suspects.discard(execution_id)
+            self.suspects.pop(execution_id, None)
 
     def clear(self) -> None:
-        """Suspect nobody of what runs now: the worker leaves of its own accord. Older suspects stay."""
-        for execution_id in set(self._slot_of) - self.suspects:
-            self.end(execution_id)
+        """Suspect nobody for what runs now: the worker leaves of its own accord. Older suspects stay what they are."""
+        for execution_id, slot in list(self._slot_of.items()):
+            if execution_id in self.suspects:
+                self._map[slot * SLOT + _RUNS] = 0
+            else:
+                self.end(execution_id)
 
 
 class NoJournal(Journal):
     """Notes nothing, where there is no file to note it in."""
 
     def __init__(self) -> None:
-        self.suspects = set()
+        self.suspects = {}
 
     def begin(self, execution_id: str) -> None:
         """Note nothing."""
@@ -106,7 +116,7 @@ def open_journal(settings: Settings) -> Journal:
         LOG.warning("No journal: an event that ends the worker will not be recognised; set EVB_JOURNAL_DIR", error=str(err))
         return NoJournal()
     if journal.suspects:
-        why = "The last life of this worker ended while executions ran; they run in child processes now"
+        why = "The last life of this worker ended while executions ran; they run one at a time now"
         LOG.warning(why, executions=len(journal.suspects))
     return journal
 

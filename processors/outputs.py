@@ -110,6 +110,13 @@ def judge(outcome: object, cause: Cause) -> Verdict:
         return failed("invalid-outcome", f"run() returned a {type(outcome).__name__} that cannot be read: {said(err)}")
 
 
+def convicted(outcome: object) -> object:
+    """Judge what a suspect left in its child process: whoever ends that as well does not get another worker."""
+    if isinstance(outcome, Failure) and outcome.code in ("crashed", "out-of-memory"):
+        return Failure("crashed-worker", f"it ran when the worker died, and then ended a child process: {outcome.reason}")
+    return outcome
+
+
 def said(err: BaseException) -> str:
     """Say what an exception says, its type first; only its type where its own text raises."""
     try:

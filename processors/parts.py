@@ -26,8 +26,9 @@ from processors.bookkeeping import Bookkeeping
 from processors.breakers import Breakers
 from processors.calling import Caller
 from processors.contexts import Contexts, http_session
-from processors.ending import doubt
+from processors.ending import before_leaving, doubt
 from processors.health import Health
+from processors.journal import open_journal
 from processors.lanes import Lanes
 from processors.mover import Mover, Rule
 from processors.moving import Due, Parked
@@ -68,6 +69,7 @@ class Parts:
         self._caller = Caller(loop, settings)
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
+        journal = open_journal(settings)
         names, lane = Topics.of(settings), settings.worker_lane
         source = topics.lane(lane).name(settings) if lane else names.events
         self._executions, usage = self._tables(self.app, source)
@@ -84,7 +86,9 @@ class Parts:
             retries=Retries(tiers(settings.retry_tiers)),
             breakers=Breakers(settings.breaker_failures),
             registry=registry,
+            journal=journal,
         )
+        before_leaving(journal.clear)
         books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
         self.router = Router(around, plugins.processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router

@@ -13,6 +13,7 @@ from bridge.settings import Settings
 from processors.breakers import Breakers
 from processors.calling import Caller
 from processors.contexts import Contexts
+from processors.journal import Journal
 from processors.lanes import Lanes
 from processors.outbox import Outbox
 from processors.retrying import Retries
@@ -64,3 +65,4 @@ class Surroundings:
     retries: Retries
     breakers: Breakers
     registry: View
+    journal: Journal

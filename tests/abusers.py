@@ -221,6 +221,22 @@ class _Evil:
         return Path.touch, (Path(self.file),)
 
 
+class Killer(Process[NoConfig]):
+    """Runs in the worker itself and ends it, as the event's type says."""
+
+    name, version, events, retry = "killer", "1.0.0", ("killer.*",), ()
+
+    def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        match event.type:
+            case "killer.exits":
+                os._exit(1)
+            case "killer.faults":
+                ctypes.string_at(0)
+            case "killer.is-killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return Completed(results=[Result("killed.nobody", {"data": event.json()})])
+
+
 class AsyncAbuser(Process[NoConfig]):
     """A coroutine that ends as the event's type says."""
 

@@ -40,6 +40,7 @@ class StackOfTests(Stack):
             "partitions": 4,
             "retry_tiers": "300ms,1s",
             "secret_keys": self._secret_key,
+            "journal_dir": str(self.data / "journal"),
         }
         return Settings(**(values | overrides))
 

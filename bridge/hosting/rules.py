@@ -86,18 +86,25 @@ def _lane(process: AnyProcess) -> Iterator[str]:
 def _isolation(process: AnyProcess) -> Iterator[str]:
     isolation: Any = process.isolation
     if isolation == "process":
-        try:
-            # Pickle names classes instead of writing them down, so that this also says whether a child could import them.
-            pickle.dumps((process, process.Config))
-            if "__main__" in (type(process).__module__, process.Config.__module__):
-                raise TypeError("a child process cannot import what __main__ defines")
-        except Exception as err:  # noqa: BLE001  the edge to foreign code: an object may say itself how it is pickled
+        if fault := child_fault(process):
             yield (
-                f"isolation is 'process', but it cannot be handed to a child process ({type(err).__name__}: {err}); define its "
-                "class at the top of a module, and keep connections, locks and lambdas out of the object"
+                f"isolation is 'process', but it cannot be handed to a child process ({fault}); define its class at the top of a "
+                "module, and keep connections, locks and lambdas out of the object"
             )
     elif isolation != "loop":
         yield f"isolation is {isolation!r:.40}; give 'loop' or 'process'"
+
+
+def child_fault(process: AnyProcess) -> str:
+    """Say what keeps a process from being handed to a child process; an empty text where nothing does."""
+    try:
+        # Pickle names classes instead of writing them down, so that this also says whether a child could import them.
+        pickle.dumps((process, process.Config))
+        if "__main__" in (type(process).__module__, process.Config.__module__):
+            return "a child process cannot import what __main__ defines"
+    except Exception as err:  # noqa: BLE001  the edge to foreign code: an object may say itself how it is pickled
+        return f"{type(err).__name__}: {err}"
+    return ""
 
 
 def _memory(process: AnyProcess) -> Iterator[str]:

@@ -115,6 +115,7 @@ class Supervisor:
             "EVB_KAFKA__BOOTSTRAP_SERVERS": self.stack.kafka.bootstrap,
             "EVB_REDIS__URL": self.stack.redis,
             "EVB_SECRET_KEYS_FILE": str(key),
+            "EVB_JOURNAL_DIR": str(self.stack.data / "journal"),
             "EVB_HOST": LOOPBACK,
             "EVB_PORT": str(self._port),
             "EVB_WORKER_HEALTH_PORT": str(health_port),

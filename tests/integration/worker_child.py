@@ -15,7 +15,7 @@ from pydantic import BaseModel, model_validator
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
-from tests.abusers import Abuser, AsyncAbuser, Forker, Reliable
+from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Reliable
 
 
 class Quick(Process[NoConfig]):
@@ -200,8 +200,31 @@ class Lazy(Process[NoConfig]):
         return Completed(results=[Result("lazy.done")])
 
 
-PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder(), Broken(), Lazy()]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable()]
+class Local(Process[NoConfig]):
+    """Ends the worker, and cannot be handed to a child process, which does not know what this module defines."""
+
+    name, version, events, retry = "local", "1.0.0", ("local.*",), ()
+
+    def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        if event.type == "local.exits":
+            os._exit(1)
+        return Completed()
+
+
+PROCESSES: list[Process[Any]] = [
+    Quick(),
+    Slow(),
+    Thread(),
+    Faulty(),
+    Picky(),
+    Emitter(),
+    Again(),
+    InOrder(),
+    Broken(),
+    Lazy(),
+    Local(),
+]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer()]
 
 
 def plugins() -> Plugins:
