@@ -54,6 +54,7 @@ EXECUTIONS = Topic(
 )
 REDELIVERIES = Topic("redeliveries", "as its event", "delete", "retention_hours", "movers of due retries, replays", "router")
 PARKED = Topic("parked", "as its event", "delete", "retention_hours", "worker, movers", "mover in every worker")
+SURPLUS = Topic("surplus", "as its event", "delete", "retention_hours", "router", "router")
 DEAD_LETTERS = Topic(
     "deadletters",
     "execution id, or the record's position where it cannot be decoded",
@@ -75,7 +76,17 @@ USAGE = Topic(
 
 def catalogue(settings: Settings) -> tuple[Topic, ...]:
     """Give every topic that an installation has, but for the results of its processes."""
-    return EVENTS, REDELIVERIES, PARKED, EXECUTIONS, DEAD_LETTERS, REGISTRY, USAGE, *map(retries, tiers(settings.retry_tiers))
+    return (
+        EVENTS,
+        REDELIVERIES,
+        PARKED,
+        SURPLUS,
+        EXECUTIONS,
+        DEAD_LETTERS,
+        REGISTRY,
+        USAGE,
+        *map(retries, tiers(settings.retry_tiers)),
+    )
 
 
 def retries(tier: Tier) -> Topic:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One attempt of one execution, from its beginning to its record in Kafka.
+One attempt of one execution: whether it may begin, its run, and what its outcome means.
 
-The order is the promise: results, emitted events, the dead letter or the record that waits for the next attempt are confirmed
-first, then the execution's record, and only then is the event's entry finished, so that its offset can be committed.
+What comes of it goes to Kafka by `processors.delivery`.
 """
 
 from __future__ import annotations
@@ -12,29 +11,22 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError
-
-from bridge import metrics
-from bridge.domain.execution import ResultRef, Status
-from bridge.executions import encode
+from bridge.domain.execution import Status
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors import records
 from processors.clock import now_ms
-from processors.ending import doubt
+from processors.delivery import Delivery
 from processors.given import Given
 from processors.holding import hold
 from processors.lanes import Lane
 from processors.ordered import Line, Open
-from processors.outbox import Record
-from processors.outputs import Cause, Failure, Output, Verdict, convicted, failed, judge
+from processors.outputs import Cause, Failure, Verdict, convicted, judge
 from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
 from processors.window import Entry, Window
 
-REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD})
-"""What the broker says of a record that it will never take, whoever sends it."""
-
+IN_PROGRESS = Verdict(Status.IN_PROGRESS)
 
 MOST_LIVES = 3
 """So many lives of a worker may end while one execution runs; then it is set aside."""
@@ -50,9 +42,6 @@ class Attempt:
     """
 
     __slots__ = (
-        "_pending",
-        "_refusal",
-        "_verdict",
         "around",
         "entry",
         "execution_id",
@@ -61,7 +50,6 @@ class Attempt:
         "made",
         "number",
         "process",
-        "refs",
         "started_ms",
         "successor",
         "suspect",
@@ -87,10 +75,6 @@ class Attempt:
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
         self.started_ms = 0
-        self.refs: list[tuple[int, ResultRef]] = []
-        self._pending = 0
-        self._refusal: KafkaError | None = None
-        self._verdict = Verdict(Status.IN_PROGRESS)
 
     @property
     def line(self) -> Line | None:
@@ -106,6 +90,16 @@ class Attempt:
         """What this attempt waits for: earlier events of its key in its process; without a key for nothing."""
         return Lane(self.window, self.process.name, self.given.record.key or self.execution_id.encode())
 
+    def enter_share(self) -> None:
+        """Count for the tenant's share of the worker; what is given again has a part of its own."""
+        if self.given.redelivery is None:
+            self.around.shares.enter(self.given.event.tenant)
+
+    def leave_share(self) -> None:
+        """Count no more for the tenant's share."""
+        if self.given.redelivery is None:
+            self.around.shares.leave(self.given.event.tenant)
+
     def follow(self, successor: Attempt) -> None:
         """Let a later attempt begin once this one is recorded; of two the later one."""
         if self.successor is None or self.successor.number < successor.number:
@@ -119,7 +113,7 @@ class Attempt:
             asyncio.get_running_loop().call_soon(self._end, held)
             return
         self.started_ms = now
-        around.projection.started(self.execution_id, partial(records.execution, self, self._verdict))
+        around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
         context = around.contexts.make(self.process, event, self.execution_id, self.number)
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
@@ -142,6 +136,7 @@ class Attempt:
 
     def give_up(self) -> None:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
+        self.leave_share()
         if self.task is not None:
             self.task.cancel()
             self.around.journal.end(self.execution_id)
@@ -175,95 +170,4 @@ class Attempt:
         else:
             ordered.end(self.execution_id)
         self.around.lanes.leave(self.lane)  # the next one of the lane begins now, and must find the line as it is
-        self._publish(verdict)
-
-    def _publish(self, verdict: Verdict) -> None:
-        self._verdict = verdict
-        self.refs.clear()
-        self._refusal = None
-        outbox, topics, partition = self.around.outbox, self.around.topics, self.given.record.partition
-        self._pending = len(verdict.outputs)
-        if verdict.status is Status.FAILED:
-            self._pending = 1
-            outbox.send(records.dead_letter(self, verdict, now_ms()), partial(self._set_aside, "a dead letter"))
-        elif verdict.wait is not None:
-            self._pending = 1
-            outbox.send(records.waiting(self, verdict, now_ms()), partial(self._set_aside, "a waiting execution"))
-        for index, output in enumerate(verdict.outputs):
-            topic = topics.events if output.event else topics.results_prefix + self.process.name
-            record = Record(topic, output.key, output.value, output.headers, partition)
-            outbox.send(record, partial(self._output_sent, index, output))
-        if not self._pending:
-            self._write()
-
-    def _output_sent(self, index: int, output: Output, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            if error.code() not in REFUSED or error.fatal():
-                doubt("a result could not be delivered", error=error.str(), execution=self.execution_id)
-            self._refusal = error
-        elif output.event is not None:
-            self.around.projection.emitted(output.event, message.timestamp()[1], message.partition(), message.offset())
-        else:
-            ref = ResultRef(output.id, output.type, message.topic(), message.partition(), message.offset())
-            self.refs.append((index, ref))
-        self._confirmed()
-
-    def _set_aside(self, what: str, error: KafkaError | None, _: Any) -> None:
-        if error is not None:
-            doubt(f"{what} could not be delivered", error=error.str(), execution=self.execution_id)
-        if self._verdict.status is Status.FAILED:
-            metrics.DEAD_LETTERS.labels(known_code(self._verdict.code)).inc()
-        self._confirmed()
-
-    def _confirmed(self) -> None:
-        self._pending -= 1
-        if self._pending or not self.window.alive:
-            return
-        if self._refusal is not None:
-            self._publish(failed("result-too-large", f"Kafka refuses a result: {self._refusal.str()}"))
-        else:
-            self._write()
-
-    def _write(self) -> None:
-        ended = now_ms()
-        execution = records.execution(self, self._verdict, ended)
-        value = encode(execution)
-        record = records.of_execution(self, execution, self._verdict.wait, value, ended)
-        self.around.outbox.send(record, partial(self._recorded, value, ended))
-
-    def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            doubt("an execution's record could not be delivered", error=error.str(), execution=self.execution_id)
-        around, event, verdict = self.around, self.given.event, self._verdict
-        around.executions.remember(self.execution_id, self.made, ended, final=verdict.status.final)
-        around.executions.ordered.written(self.execution_id, message.offset())
-        correlation = event.correlation_id or event.key
-        around.projection.recorded(event.tenant, self.execution_id, correlation, message.offset(), value)
-        outcome = known_code(verdict.code) or verdict.status.value
-        metrics.EXECUTIONS.labels(self.process.name, outcome if verdict.status.final else "retried").inc()
-        metrics.EXECUTION_DURATION.labels(self.process.name).observe((ended - self.started_ms) / 1000)
-        if self.given.redelivery is None:
-            metrics.END_TO_END.observe(max(0, ended - self.given.record.timestamp) / 1000)
-        if self.window.alive:
-            self.finished(self)
-
-
-CODES = frozenset(
-    {
-        "exception",
-        "timeout",
-        "crashed",
-        "out-of-memory",
-        "retry-later",
-        "result-too-large",
-        "not-serialisable",
-        "invalid-outcome",
-        "invalid-config",
-        "process-unknown",
-    }
-)
-
-
-def known_code(code: str) -> str:
-    """Bound a metric's label: a process may reject with any code it likes."""
-    return code if not code or code in CODES else "rejected"
+        Delivery(self).publish(verdict)

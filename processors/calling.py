@@ -22,8 +22,10 @@ from bridge.sdk.process import AnyProcess
 from processors.ending import doubt
 from processors.isolation import Isolation
 from processors.outputs import Failure, said
+from processors.turns import Turns
 
-THREADS = 16
+THREADS, THREADS_EACH = 20, 16
+"""Threads of all tenants together, and of one."""
 LEFT_BEHIND = 48
 """Runs that outlived their deadline and still hold a thread or a task; with more the worker ends."""
 
@@ -42,7 +44,7 @@ class Caller:
     def __init__(self, loop: asyncio.AbstractEventLoop, wanted: logs.Wanted) -> None:
         self._loop = loop
         self._isolation = Isolation(wanted)
-        self._room = asyncio.Semaphore(THREADS)
+        self._turns = Turns(THREADS, THREADS_EACH)
         self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
         self._one_suspect = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +114,7 @@ class Caller:
     async def _in_thread(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
         deadline = asyncio.timeout(process.timeout_s)
         outcome: object
-        async with self._room:
+        async with self._turns.turn(event.tenant):
             running: Future[Any] = self._pool.submit(_run, process, event, context)
             try:
                 async with deadline:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Why an attempt may not begin here and now: the process has its own lane, an earlier event is to be waited for, the process is
-paused, or its breaker is open. Pure.
+paused, its breaker is open, or the tenant has more in flight than its share. Pure.
 
 Whatever holds it, the execution waits in a topic, costs no attempt, and its status says why.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from processors.outputs import Verdict
+from processors.retrying import SURPLUS
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt
@@ -28,4 +29,6 @@ def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
         return around.retries.parked(f"paused: {pause.reason}" if pause.reason else "paused")
     if (rest := around.breakers.rest(tenant, name, now_ms / 1000)) is not None:
         return around.retries.rest(*rest, now_ms)
+    if attempt.given.redelivery is None and not around.lane and around.shares.over(tenant):
+        return around.retries.parked("waits for its tenant's share", SURPLUS)
     return None

@@ -35,6 +35,7 @@ from processors.moving import Due, Parked
 from processors.outbox import Outbox
 from processors.retrying import Retries
 from processors.router import Router
+from processors.shares import Shares
 from processors.surroundings import Surroundings, Topics
 from processors.tables import ExecutionsTable, UsageTable
 from processors.watchdog import Watchdog
@@ -87,6 +88,7 @@ class Parts:
             breakers=Breakers(settings.breaker_failures),
             registry=registry,
             journal=journal,
+            shares=Shares(registry),
         )
         before_leaving(journal.clear)
         books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
@@ -95,6 +97,7 @@ class Parts:
         self._agent(source, "route")
         if not lane:
             self._agent(names.redeliveries, "redeliver")
+            self._agent(names.surplus, "work-off")
         self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)
         self._health = Health(self.ready)
         due = Due()

@@ -7,10 +7,11 @@ Everything goes to the partition of the event that caused it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bridge import redeliveries
-from bridge.domain.execution import Execution, Position, Status
+from bridge.domain.execution import Execution, Position, ResultRef, Status
 from bridge.domain.redelivery import Redelivery, Try
 from processors import ordered
 from processors.letters import letter
@@ -25,7 +26,7 @@ TRIES = 30
 TRY_REASON_BYTES = 300
 
 
-def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None) -> Execution:
+def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None, refs: Sequence[ResultRef] = ()) -> Execution:
     """Describe the execution: in progress, or as the verdict leaves it at `ended_ms`."""
     event, record, again = attempt.given.event, attempt.given.record, attempt.given.redelivery
     return Execution(
@@ -47,7 +48,7 @@ def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None) -
         data=verdict.data,
         reason=verdict.said,
         worker=attempt.around.worker,
-        results=tuple(ref for _, ref in sorted(attempt.refs, key=lambda one: one[0])),
+        results=tuple(refs),
         due_ms=(verdict.wait.due_ms or None) if verdict.wait else None,
         replayed_from=again.replayed_from if again else "",
     )

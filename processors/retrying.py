@@ -22,7 +22,10 @@ RETRIED: Final = frozenset({"exception", "timeout", "retry-later", "crashed", "o
 """What another attempt may cure; what a process says of an event itself (`Rejected`) or returns wrongly, none will."""
 
 PARKED: Final = "parked"
-"""The topic of what waits for an operator, or for room: without a time."""
+"""The topic of what waits for an operator: without a time."""
+
+SURPLUS: Final = "surplus"
+"""The topic of what is above its tenant's share: the worker takes it from there beside what is new."""
 
 
 class Retries:
@@ -48,7 +51,7 @@ class Retries:
         Where that one is back already, the shortest wait will do.
         """
         reason = f"waits for the execution {first.execution_id}"
-        if first.topic == PARKED or first.due_ms > now_ms:
+        if not first.due_ms or first.due_ms > now_ms:
             return Verdict(Status.PENDING, reason=reason, wait=Wait(first.topic, first.due_ms))
         return self.rest(0, reason, now_ms)
 

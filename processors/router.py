@@ -25,7 +25,7 @@ from processors.bookkeeping import Bookkeeping
 from processors.ending import doubt
 from processors.given import Given, of_events, of_redeliveries
 from processors.letters import letter
-from processors.room import Room
+from processors.room import ASIDE_IN_FLIGHT, Room
 from processors.surroundings import Surroundings
 from processors.window import Entry, Gap, Window
 
@@ -42,7 +42,8 @@ class Router:
         self._processes = {process.name: process for process in processes}
         self._patterns = {process.name: tuple(process.events) for process in self._processes.values()}
         self._loop = asyncio.get_running_loop()
-        self._room = Room(around.outbox)
+        aside = (around.topics.redeliveries, around.topics.surplus)
+        self._room = Room(around.outbox, dict.fromkeys(aside, ASIDE_IN_FLIGHT))
         self.running: dict[str, Attempt] = {}
         self.windows: dict[TP, Window] = {}
         self.done = 0
@@ -56,7 +57,6 @@ class Router:
         """Accept one fetch of one partition; waits while too much is in flight. What is stale is dropped and read again."""
         if consumer.stale(message):
             return
-        again = self._again(message.tp.topic)
         window = self.windows.get(message.tp)
         if window is None:
             window = await self._open(consumer, message.tp, records[0].offset)
@@ -68,7 +68,7 @@ class Router:
                     self._accept(window, record)
                 if not number % BREATH:
                     await asyncio.sleep(0)
-                while self._room.full(again=again) and window.alive:
+                while self._room.full(window.topic) and window.alive:
                     await self._room.wait()
         except Gap as gap:
             doubt("records are missing in what was read", topic=message.tp.topic, partition=message.tp.partition, gap=str(gap))
@@ -100,8 +100,7 @@ class Router:
 
     def _accept(self, window: Window, record: Any) -> None:
         size = len(record.value or b"")
-        again = self._again(window.topic)
-        self._room.take(size, again=again)
+        self._room.take(window.topic, size)
         entry = window.accept(record.offset, size, self._loop.time(), 0)
         first = window.topic == self._around.topics.events
         try:
@@ -142,6 +141,7 @@ class Router:
             metrics.EXECUTIONS_REPEATED.inc()
             return
         attempt.entry.open += 1
+        attempt.enter_share()
         if running is not None:
             running.follow(attempt)
         else:
@@ -169,6 +169,7 @@ class Router:
 
     def _finished(self, attempt: Attempt) -> None:
         del self.running[attempt.execution_id]
+        attempt.leave_share()
         attempt.entry.open -= 1
         if not attempt.entry.open:
             self._advance(attempt.window)
@@ -179,13 +180,9 @@ class Router:
         count, size = window.advance()
         if count:
             self.done += count
-            again = self._again(window.topic)
-            self._room.release(count, size, again=again)
+            self._room.release(window.topic, count, size)
             if window.topic == self._around.topics.events:
                 self._around.projection.passed(window.partition, window.head)
-
-    def _again(self, topic: str) -> bool:
-        return topic == self._around.topics.redeliveries
 
     def idle(self) -> bool:
         """Say whether nothing is in flight."""
@@ -207,8 +204,7 @@ class Router:
         """Give partitions up: running attempts are cancelled, and nothing is produced for them any more."""
         dropped = [window for tp in partitions if (window := self.windows.pop(tp, None))]
         for window in dropped:
-            count, size = window.close()
-            self._room.release(count, size, again=self._again(window.topic))
+            self._room.release(window.topic, *window.close())
         self._around.lanes.purge()
         for execution_id, attempt in list(self.running.items()):
             if not attempt.window.alive:

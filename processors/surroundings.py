@@ -17,6 +17,7 @@ from processors.journal import Journal
 from processors.lanes import Lanes
 from processors.outbox import Outbox
 from processors.retrying import Retries
+from processors.shares import Shares
 from processors.tables import ExecutionsTable
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Topics:
 
     events: str
     redeliveries: str
+    surplus: str
     executions: str
     dead_letters: str
     usage: str
@@ -41,6 +43,7 @@ class Topics:
         return cls(
             topics.EVENTS.name(settings),
             topics.REDELIVERIES.name(settings),
+            topics.SURPLUS.name(settings),
             topics.EXECUTIONS.name(settings),
             topics.DEAD_LETTERS.name(settings),
             topics.USAGE.name(settings),
@@ -66,3 +69,4 @@ class Surroundings:
     breakers: Breakers
     registry: View
     journal: Journal
+    shares: Shares

@@ -54,6 +54,7 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("deadletters", "the topic"),
         ("redeliveries", "the topic"),
         ("parked", "the topic"),
+        ("surplus", "the topic"),
         ("300ms", "the topic"),
         ("1s", "the topic"),
         ("registry", "the topic"),

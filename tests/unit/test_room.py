@@ -7,42 +7,42 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from processors.room import AGAIN_IN_FLIGHT, IN_FLIGHT, IN_FLIGHT_BYTES, Room
+from processors.room import IN_FLIGHT, IN_FLIGHT_BYTES, Room
 
 
 def room() -> Room:
     outbox: Any = SimpleNamespace(waiting=0)
-    return Room(outbox)
+    return Room(outbox, {"again": 3})
 
 
-def test_redeliveries_fill_their_share_and_leave_the_rest() -> None:
+def test_a_topic_with_a_bound_fills_its_part_and_leaves_the_rest() -> None:
     held = room()
-    for _ in range(AGAIN_IN_FLIGHT):
-        assert not held.full(again=True)
-        held.take(10, again=True)
-    assert held.full(again=True)
-    assert not held.full(again=False)
-    held.release(1, 10, again=True)
-    assert not held.full(again=True)
+    for _ in range(3):
+        assert not held.full("again")
+        held.take("again", 10)
+    assert held.full("again")
+    assert not held.full("events")
+    held.release("again", 1, 10)
+    assert not held.full("again")
 
 
 def test_events_and_bytes_are_bounded_together() -> None:
     held = room()
     for _ in range(IN_FLIGHT):
-        held.take(0, again=False)
-    assert held.full(again=False)
-    held.release(IN_FLIGHT, 0, again=False)
-    held.take(IN_FLIGHT_BYTES, again=False)
-    assert held.full(again=False)
+        held.take("events", 0)
+    assert held.full("events")
+    held.release("events", IN_FLIGHT, 0)
+    held.take("events", IN_FLIGHT_BYTES)
+    assert held.full("again")
 
 
 async def test_whoever_waits_is_woken_by_what_is_let_go() -> None:
     held = room()
-    held.take(1, again=False)
+    held.take("events", 1)
     waiting = [asyncio.create_task(held.wait()) for _ in range(2)]
     await asyncio.sleep(0)
     waiting[0].cancel()
     await asyncio.sleep(0)
     assert not waiting[1].done()
-    held.release(1, 1, again=False)
+    held.release("events", 1, 1)
     await asyncio.wait_for(waiting[1], 1)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What an attempt has led to, on its way into Kafka.
+
+The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then the
+execution's record, and only then is the event's entry finished, so that its offset can be committed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError
+
+from bridge import metrics
+from bridge.domain.execution import ResultRef, Status
+from bridge.executions import encode
+from processors import records
+from processors.clock import now_ms
+from processors.ending import doubt
+from processors.outbox import Record
+from processors.outputs import Output, Verdict, failed
+
+if TYPE_CHECKING:
+    from processors.attempt import Attempt
+
+REFUSED = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD})
+"""What the broker says of a record that it will never take, whoever sends it."""
+
+
+class Delivery:
+    """One per attempt that has ended; it calls `attempt.finished` at the end, unless the window has died."""
+
+    __slots__ = ("_attempt", "_pending", "_refs", "_refusal", "_verdict")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._pending = 0
+        self._refs: list[tuple[int, ResultRef]] = []
+        self._refusal: KafkaError | None = None
+        self._verdict = Verdict(Status.IN_PROGRESS)
+
+    def publish(self, verdict: Verdict) -> None:
+        """Send everything that a verdict asks for."""
+        attempt, around = self._attempt, self._attempt.around
+        self._verdict, self._refusal = verdict, None
+        self._refs.clear()
+        self._pending = len(verdict.outputs)
+        if verdict.status is Status.FAILED:
+            self._pending = 1
+            around.outbox.send(records.dead_letter(attempt, verdict, now_ms()), partial(self._set_aside, "a dead letter"))
+        elif verdict.wait is not None:
+            self._pending = 1
+            around.outbox.send(records.waiting(attempt, verdict, now_ms()), partial(self._set_aside, "a waiting execution"))
+        for index, output in enumerate(verdict.outputs):
+            topic = around.topics.events if output.event else around.topics.results_prefix + attempt.process.name
+            record = Record(topic, output.key, output.value, output.headers, attempt.given.record.partition)
+            around.outbox.send(record, partial(self._output_sent, index, output))
+        if not self._pending:
+            self._write()
+
+    def _output_sent(self, index: int, output: Output, error: KafkaError | None, message: Any) -> None:
+        if error is not None:
+            if error.code() not in REFUSED or error.fatal():
+                doubt("a result could not be delivered", error=error.str(), execution=self._attempt.execution_id)
+            self._refusal = error
+        elif output.event is not None:
+            projection = self._attempt.around.projection
+            projection.emitted(output.event, message.timestamp()[1], message.partition(), message.offset())
+        else:
+            ref = ResultRef(output.id, output.type, message.topic(), message.partition(), message.offset())
+            self._refs.append((index, ref))
+        self._confirmed()
+
+    def _set_aside(self, what: str, error: KafkaError | None, _: Any) -> None:
+        if error is not None:
+            doubt(f"{what} could not be delivered", error=error.str(), execution=self._attempt.execution_id)
+        if self._verdict.status is Status.FAILED:
+            metrics.DEAD_LETTERS.labels(known_code(self._verdict.code)).inc()
+        self._confirmed()
+
+    def _confirmed(self) -> None:
+        self._pending -= 1
+        if self._pending or not self._attempt.window.alive:
+            return
+        if self._refusal is not None:
+            self.publish(failed("result-too-large", f"Kafka refuses a result: {self._refusal.str()}"))
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        ended, attempt = now_ms(), self._attempt
+        execution = records.execution(attempt, self._verdict, ended, [ref for _, ref in sorted(self._refs, key=_index)])
+        value = encode(execution)
+        record = records.of_execution(attempt, execution, self._verdict.wait, value, ended)
+        attempt.around.outbox.send(record, partial(self._recorded, value, ended))
+
+    def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
+        attempt, verdict = self._attempt, self._verdict
+        execution_id, event, around = attempt.execution_id, attempt.given.event, attempt.around
+        if error is not None:
+            doubt("an execution's record could not be delivered", error=error.str(), execution=execution_id)
+        around.executions.remember(execution_id, attempt.made, ended, final=verdict.status.final)
+        around.executions.ordered.written(execution_id, message.offset())
+        correlation = event.correlation_id or event.key
+        around.projection.recorded(event.tenant, execution_id, correlation, message.offset(), value)
+        self._measure(ended)
+        if attempt.window.alive:
+            attempt.finished(attempt)
+
+    def _measure(self, ended: int) -> None:
+        attempt, verdict = self._attempt, self._verdict
+        name, outcome = attempt.process.name, known_code(verdict.code) or verdict.status.value
+        if attempt.started_ms:
+            metrics.EXECUTIONS.labels(name, outcome if verdict.status.final else "retried").inc()
+            metrics.EXECUTION_DURATION.labels(name).observe((ended - attempt.started_ms) / 1000)
+        if attempt.given.redelivery is None and verdict.status.final:
+            metrics.END_TO_END.observe(max(0, ended - attempt.given.record.timestamp) / 1000)
+
+
+def _index(ref: tuple[int, ResultRef]) -> int:
+    return ref[0]
+
+
+CODES = frozenset(
+    {
+        "exception",
+        "timeout",
+        "crashed",
+        "out-of-memory",
+        "retry-later",
+        "result-too-large",
+        "not-serialisable",
+        "invalid-outcome",
+        "invalid-config",
+        "process-unknown",
+    }
+)
+
+
+def known_code(code: str) -> str:
+    """Bound a metric's label: a process may reject with any code it likes."""
+    return code if not code or code in CODES else "rejected"

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tenant whose events are many and slow does not keep the others from the worker; what it has too much of is worked off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.domain import ids
+from bridge.domain.execution import Status
+from bridge.registry.tenants import create_tenant
+from processors.room import IN_FLIGHT
+from tests.conftest import StackOfTests
+from tests.integration.test_pausing import decide, newest
+from tests.integration.test_retries import final, histories
+from tests.integration.workers import Sender, event, site, until, working
+
+
+@pytest.mark.timeout(120)
+def test_a_tenant_above_its_share_waits_for_itself_only(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    decide(settings, lambda c: create_tenant(c, "acme"), lambda c: create_tenant(c, "other"))
+    many = [event("slow.now", b'{"seconds": 4, "n": 0}') for _ in range(2 * IN_FLIGHT)]
+    few = [event("t.now", tenant="other") for _ in range(50)]
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(*many, *few)
+        sender.flush()
+        until(lambda: final(settings, few, "quick"), "the other tenant's events have ended")
+        states = [state.status for state in newest(settings, many, "slow")]
+        assert states.count(Status.PENDING) >= IN_FLIGHT // 2, "what is above the share is set aside"
+        assert states.count(Status.COMPLETED) < len(many) - IN_FLIGHT // 2, "and was not worked off first"
+    reasons = {state.reason for state in newest(settings, many, "slow") if state.status is Status.PENDING}
+    assert reasons <= {"waits for its tenant's share"}
+
+
+def test_what_is_set_aside_ends_like_everything(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    decide(settings, lambda c: create_tenant(c, "acme"), lambda c: create_tenant(c, "other"))
+    many = [event("slow.now", b'{"seconds": 0.5, "n": 0}') for _ in range(IN_FLIGHT)]
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(*many)
+        sender.flush()
+        until(lambda: final(settings, many, "slow"), "everything has ended")
+    told = histories(settings)
+    ends = [[s for s in told[ids.execution_id(one.key, "slow")] if s.status.final] for one in many]
+    assert {(s.status, s.attempt) for of in ends for s in of} == {(Status.COMPLETED, 1)}
+    assert any(len(told[ids.execution_id(one.key, "slow")]) == 2 for one in many), "some of it was set aside"
