@@ -21,21 +21,21 @@ from tests.conftest import StackOfTests
 from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
 
 FAILURES = {
-    "abuser.spins": ("timeout", "no outcome within 0.5 s; its child process was killed"),
-    "abuser.sleeps": ("timeout", "no outcome within 0.5 s; its child process was killed"),
-    "abuser.holds-the-interpreter": ("timeout", "no outcome within 0.5 s; its child process was killed"),
+    "abuser.spins": ("timeout", "no outcome within 2 s; its child process was killed"),
+    "abuser.sleeps": ("timeout", "no outcome within 2 s; its child process was killed"),
     "async-abuser.hangs": ("timeout", "no outcome within 0.5 s; its child process was killed"),
     "abuser.exits": ("crashed", "its child process ended with exit code 1"),
     "abuser.faults": ("crashed", "its child process was killed by SIGSEGV"),
     "abuser.allocates": ("out-of-memory", "it needed more than its 64 MB"),
     "forker.forks": ("timeout", "no outcome within 5 s; its child process was killed"),
     "abuser.bloats": ("result-too-large", "results[0] has 1500"),
-    "abuser.bloats-in-all": ("result-too-large", "the outcome has 1000"),
     "abuser.unserialisable": ("not-serialisable", "results[0] cannot be written as JSON"),
-    "abuser.nonsense": ("invalid-outcome", "run() returned 'done'"),
     "abuser.raises": ("exception", "ValueError: it is broken"),
 }
 """The event's type -> the code and the reason of its dead letter."""
+
+
+pytestmark = pytest.mark.timeout(120)  # nine children start one after another, on a machine that may be busy
 
 
 @dataclass
