@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -208,6 +209,13 @@ async def test_a_plugin_that_a_child_cannot_import_says_so(children: Isolation) 
     failure = await ran(children, "any", process=Unimportable())
     assert failure.code == "crashed"
     assert "cannot load it: ModuleNotFoundError: No module named 'nothing_of_this_name'" in failure.reason
+
+
+async def test_a_process_that_cannot_be_pickled_says_so(children: Isolation) -> None:
+    process = Abuser()
+    process.lock = threading.Lock()
+    failure = await ran(children, "says", process=process)
+    assert failure == Failure("crashed", "it cannot be handed to a child process: TypeError: cannot pickle '_thread.lock' object")
 
 
 async def test_without_its_guard_a_worker_does_not_go_on(children: Isolation) -> None:
