@@ -18,7 +18,7 @@ from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
 from tests.conftest import StackOfTests
-from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
+from tests.integration.workers import Aftermath, Sender, event, headers, settled, site, until, working
 
 FAILURES = {
     "abuser.spins": ("timeout", "no outcome within 2 s; its child process was killed"),
@@ -35,7 +35,10 @@ FAILURES = {
 """The event's type -> the code and the reason of its dead letter."""
 
 
-pytestmark = pytest.mark.timeout(120)  # nine children start one after another, on a machine that may be busy
+START_S = 100.0
+"""Nine children start, most of them one after another, and the machine may be busy."""
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @dataclass
@@ -65,7 +68,7 @@ def run(stack: StackOfTests, tmp_path_factory: pytest.TempPathFactory) -> Run:
     sender.send(*good[:40], *sent.values(), *good[40:])
     sender.flush()
     with working(stack, settings, files) as worker:
-        worker.settle(settings)
+        until(lambda: settled(settings), "everything is finished", START_S)
         code = worker.asked_to_end()
     pids = list(map(int, (files / "forker.forks").read_text().split()))
     starts = sum("worker is ready" in str(line["event"]) for line in worker.lines())

@@ -23,8 +23,9 @@ from bridge.sdk import Completed, Context, NoConfig, Rejected, Result, RetryLate
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.testing import event
 from bridge.settings import Settings
-from processors import isolation
+from processors import isolation, pool
 from processors.calling import Caller
+from processors.isolated import Logging
 from processors.isolation import CHILDREN, SHARE, Isolation
 from processors.outputs import Failure
 from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable
@@ -261,6 +262,31 @@ async def test_no_more_children_than_there_may_be(children: Isolation) -> None:
     outcomes = await asyncio.gather(*(ran(children, "any", 1, one) for one in several))
     assert all(isinstance(one, Completed) for one in outcomes)
     assert len(children._pool.children) == CHILDREN
+
+
+def test_a_child_that_is_being_ended_is_not_in_the_way_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, process: AnyProcess, *_: object) -> None:
+            self.process, self.alive = process, True
+
+        def end(self) -> None:
+            ends.set()
+            assert go_on.wait(10)
+
+    monkeypatch.setattr(pool, "Child", Slow)
+    children = pool.Pool(2, Logging("json", "info"))
+    first, second = children.take(Abuser()), children.take(Abuser())
+    children.give_back(first, fit=True)
+    other = threading.Thread(target=children.take, args=(RELIABLE,))  # has to end the first
+    other.start()
+    assert ends.wait(10)
+    children.give_back(second, fit=True)
+    assert children.take(second.process) is second
+    assert len(children.children) == 2
+    go_on.set()
+    other.join()
 
 
 async def test_a_run_that_finds_no_child_in_time_fails(
