@@ -73,9 +73,9 @@ class Caller:
         task.add_done_callback(self._done)
         return task
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the child processes, and the runs in them without an outcome. Called when nothing is to be processed any more."""
-        self._isolation.close()
+        await self._isolation.close()
 
     def _way(self, process: AnyProcess) -> Way:
         way = self._ways.get(process)

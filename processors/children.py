@@ -20,7 +20,7 @@ from bridge import logs
 from bridge.sdk.process import AnyProcess
 from processors import answers, isolated
 from processors.guard import Guard
-from processors.outputs import Failure
+from processors.outputs import Failure, said
 from processors.spawning import OneProcess
 
 START_S = 30.0
@@ -63,7 +63,11 @@ class Child:
     def _load(self) -> None:
         began = time.monotonic()
         try:
-            refusal = self._ask(isolated.load, pickle.dumps(self.process), START_S)
+            pickled = pickle.dumps(self.process)
+        except Exception as err:  # what `bridge.hosting.rules` asks of a process, and an object may have changed since
+            raise Died(Failure("crashed", f"it cannot be handed to a child process: {said(err)}")) from err
+        try:
+            refusal = self._ask(isolated.load, pickled, START_S)
         except TimeoutError as err:
             raise Died(Failure("crashed", f"its child process was not ready within {START_S:g} s")) from err
         if refusal:

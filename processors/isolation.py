@@ -41,7 +41,7 @@ class _Run:
     """One run, as the loop and the thread that waits for the child both know it."""
 
     process: AnyProcess
-    request: bytes
+    request: Request
     child: Child | None = None
     stopped: bool = False
 
@@ -53,7 +53,7 @@ class _Run:
 
 
 class Isolation:
-    """One per worker, made on its loop; `run` is called there, `close` in any thread."""
+    """One per worker, used on its loop."""
 
     def __init__(self, wanted: logs.Wanted) -> None:
         self._pool = Pool(CHILDREN, Logging(wanted.log_format, wanted.log_level))
@@ -61,6 +61,7 @@ class Isolation:
         self._room = asyncio.Semaphore(CHILDREN)
         self._shares: defaultdict[AnyProcess, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SHARE))
         self._runs: set[_Run] = set()
+        self._closed = False
 
     async def run(self, process: AnyProcess, event: Event, context: Context[Any]) -> object:
         """
@@ -70,14 +71,12 @@ class Isolation:
         Raises: asyncio.CancelledError; the run is then killed.
         """
         given = context.tenant, context.correlation_id, context.execution_id, context.attempt, context.config
-        try:
-            request = pickle.dumps(tuple(Request(dict(event.attributes), event.data, *given)))
-        except Exception as err:  # noqa: BLE001  the edge: a configuration holds what the plugin's own validators made
-            return Failure("not-serialisable", f"the configuration cannot be handed to a child process: {said(err)}")
         async with self._place(process) as there_is_one:
             if not there_is_one:
                 return Failure("timeout", f"no child process was free within {QUEUE_S:g} s")
-            run = _Run(process, request)
+            if self._closed:
+                raise asyncio.CancelledError
+            run = _Run(process, Request(dict(event.attributes), event.data, *given))
             self._runs.add(run)
             try:
                 return await asyncio.wrap_future(self._threads.submit(self._run, run))
@@ -87,12 +86,13 @@ class Isolation:
             finally:
                 self._runs.discard(run)
 
-    def close(self) -> None:
-        """Kill every child and what it started. Runs that were under way are cancelled: their outcome is not known."""
-        for run in list(self._runs):
+    async def close(self) -> None:
+        """Kill every child and what it started. Runs that were asked for are cancelled: their outcome is not known."""
+        self._closed = True
+        for run in self._runs:
             run.stop()
-        self._threads.shutdown(cancel_futures=True)
-        self._pool.close()
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._pool.close)
 
     @asynccontextmanager
     async def _place(self, process: AnyProcess) -> AsyncIterator[bool]:
@@ -114,12 +114,16 @@ class Isolation:
     def _run(self, run: _Run) -> object:
         """Let a child run it; in a thread of its own."""
         outcome: object
+        try:
+            request = pickle.dumps(tuple(run.request))
+        except Exception as err:  # noqa: BLE001  the edge: a configuration holds what the plugin's own validators made
+            return Failure("not-serialisable", f"the configuration cannot be handed to a child process: {said(err)}")
         child, fit = self._pool.take(run.process), False
         try:
             run.child = child
             if run.stopped:
                 raise CancelledError
-            outcome, fit = child.run(run.request)
+            outcome, fit = child.run(request)
         except TimeoutError:
             outcome = Failure("timeout", f"no outcome within {run.process.timeout_s:g} s; its child process was killed")
         except Died as died:

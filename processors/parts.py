@@ -195,7 +195,7 @@ class Parts:
     async def stop(self) -> None:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
-        await asyncio.to_thread(self._caller.close)
+        await self._caller.close()
         for task in self._background:
             if task is not self._projecting:
                 task.cancel()

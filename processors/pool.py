@@ -27,8 +27,8 @@ class Pool:
         with self._lock:
             child = self._fit(process, ended)
             if child is None:
-                if len(self.children) - len(ended) >= self._most:
-                    ended.append(self._idle.pop(0))
+                if len(self.children) >= self._most:
+                    ended.append(self._gone(self._idle[0]))
                 child = Child(process, self._guard, self._logging)
                 self.children.add(child)
         for one in ended:
@@ -51,11 +51,17 @@ class Pool:
 
     def _fit(self, process: AnyProcess, ended: list[Child]) -> Child | None:
         for child in [child for child in self._idle if child.process is process]:
-            self._idle.remove(child)
             if child.alive:
+                self._idle.remove(child)
                 return child
-            ended.append(child)
+            ended.append(self._gone(child))
         return None
+
+    def _gone(self, child: Child) -> Child:
+        """Count an idle child no more: it is ended without the lock, and others must not wait for that."""
+        self._idle.remove(child)
+        self.children.remove(child)
+        return child
 
     def _end(self, child: Child) -> None:
         child.end()

@@ -46,7 +46,7 @@ class Abuser(Process[Options]):
     """A plain function that ends as the event's type says."""
 
     name, version, events, retry, Config = "abuser", "1.0.0", ("abuser.*",), (), Options
-    timeout_s, isolation, memory_mb = 0.5, "process", 64
+    timeout_s, isolation, memory_mb = 2.0, "process", 64
 
     def run(self, event: Event, context: Context[Options]) -> Outcome:
         return getattr(self, event.type.removeprefix("abuser.").replace("-", "_"))(event, context)  # type: ignore[no-any-return]
@@ -123,8 +123,9 @@ class Abuser(Process[Options]):
             KEPT.append([len(KEPT)] * 100)
 
     def prints(self, event: Event, context: Context[Options]) -> Outcome:
+        chunk = b"x" * 2**20
         for _ in range(10 * 1024):
-            os.write(1, b"x" * 2**20)
+            os.write(1, chunk)
         print("x" * 2**20, flush=True)
         os.write(2, b"x" * 2**20)
         return Completed("printed")

@@ -18,24 +18,27 @@ from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
 from tests.conftest import StackOfTests
-from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
+from tests.integration.workers import Aftermath, Sender, event, headers, settled, site, until, working
 
 FAILURES = {
-    "abuser.spins": ("timeout", "no outcome within 0.5 s; its child process was killed"),
-    "abuser.sleeps": ("timeout", "no outcome within 0.5 s; its child process was killed"),
-    "abuser.holds-the-interpreter": ("timeout", "no outcome within 0.5 s; its child process was killed"),
+    "abuser.spins": ("timeout", "no outcome within 2 s; its child process was killed"),
+    "abuser.sleeps": ("timeout", "no outcome within 2 s; its child process was killed"),
     "async-abuser.hangs": ("timeout", "no outcome within 0.5 s; its child process was killed"),
     "abuser.exits": ("crashed", "its child process ended with exit code 1"),
     "abuser.faults": ("crashed", "its child process was killed by SIGSEGV"),
     "abuser.allocates": ("out-of-memory", "it needed more than its 64 MB"),
     "forker.forks": ("timeout", "no outcome within 5 s; its child process was killed"),
     "abuser.bloats": ("result-too-large", "results[0] has 1500"),
-    "abuser.bloats-in-all": ("result-too-large", "the outcome has 1000"),
     "abuser.unserialisable": ("not-serialisable", "results[0] cannot be written as JSON"),
-    "abuser.nonsense": ("invalid-outcome", "run() returned 'done'"),
     "abuser.raises": ("exception", "ValueError: it is broken"),
 }
 """The event's type -> the code and the reason of its dead letter."""
+
+
+START_S = 100.0
+"""Nine children start, most of them one after another, and the machine may be busy."""
+
+pytestmark = pytest.mark.timeout(180)
 
 
 @dataclass
@@ -65,7 +68,7 @@ def run(stack: StackOfTests, tmp_path_factory: pytest.TempPathFactory) -> Run:
     sender.send(*good[:40], *sent.values(), *good[40:])
     sender.flush()
     with working(stack, settings, files) as worker:
-        worker.settle(settings)
+        until(lambda: settled(settings), "everything is finished", START_S)
         code = worker.asked_to_end()
     pids = list(map(int, (files / "forker.forks").read_text().split()))
     starts = sum("worker is ready" in str(line["event"]) for line in worker.lines())

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -22,8 +23,9 @@ from bridge.sdk import Completed, Context, NoConfig, Rejected, Result, RetryLate
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.testing import event
 from bridge.settings import Settings
-from processors import isolation
+from processors import isolation, pool
 from processors.calling import Caller
+from processors.isolated import Logging
 from processors.isolation import CHILDREN, SHARE, Isolation
 from processors.outputs import Failure
 from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable
@@ -37,9 +39,15 @@ async def children() -> AsyncIterator[Isolation]:
     before = {one.pid for one in psutil.Process().children()}
     made = Isolation(Settings(log_format="json"))
     yield made
-    await asyncio.to_thread(made.close)
+    await made.close()
     left = [one for one in psutil.Process().children() if one.pid not in before]
     assert [one for one in left if "resource_tracker" not in " ".join(one.cmdline())] == []
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most abuses are to last, so the worker waits for a quarter of what the child thinks it has."""
+    monkeypatch.setattr(Abuser, "timeout_s", 0.5)
 
 
 def context(process: AnyProcess = ABUSER) -> Context[Any]:
@@ -165,7 +173,7 @@ async def test_what_is_printed_goes_nowhere(children: Isolation, capfd: pytest.C
 async def test_processor_time_is_limited(children: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # of a run, not of the child's life
         limits = (await ran(children, "limits")).data
-        assert 1 < limits["seconds"] < ABUSER.timeout_s + 2
+        assert 2 < limits["seconds"] < 4
         assert limits["core"] == [0, 0]
     monkeypatch.setattr(Abuser, "timeout_s", 20.0)
     failure = await ran(children, "burns")
@@ -202,6 +210,13 @@ async def test_a_plugin_that_a_child_cannot_import_says_so(children: Isolation) 
     failure = await ran(children, "any", process=Unimportable())
     assert failure.code == "crashed"
     assert "cannot load it: ModuleNotFoundError: No module named 'nothing_of_this_name'" in failure.reason
+
+
+async def test_a_process_that_cannot_be_pickled_says_so(children: Isolation) -> None:
+    process = Abuser()
+    process.lock = threading.Lock()
+    failure = await ran(children, "says", process=process)
+    assert failure == Failure("crashed", "it cannot be handed to a child process: TypeError: cannot pickle '_thread.lock' object")
 
 
 async def test_without_its_guard_a_worker_does_not_go_on(children: Isolation) -> None:
@@ -249,6 +264,31 @@ async def test_no_more_children_than_there_may_be(children: Isolation) -> None:
     assert len(children._pool.children) == CHILDREN
 
 
+def test_a_child_that_is_being_ended_is_not_in_the_way_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, process: AnyProcess, *_: object) -> None:
+            self.process, self.alive = process, True
+
+        def end(self) -> None:
+            ends.set()
+            assert go_on.wait(10)
+
+    monkeypatch.setattr(pool, "Child", Slow)
+    children = pool.Pool(2, Logging("json", "info"))
+    first, second = children.take(Abuser()), children.take(Abuser())
+    children.give_back(first, fit=True)
+    other = threading.Thread(target=children.take, args=(RELIABLE,))  # has to end the first
+    other.start()
+    assert ends.wait(10)
+    children.give_back(second, fit=True)
+    assert children.take(second.process) is second
+    assert len(children.children) == 2
+    go_on.set()
+    other.join()
+
+
 async def test_a_run_that_finds_no_child_in_time_fails(
     children: Isolation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -257,6 +297,13 @@ async def test_a_run_that_finds_no_child_in_time_fails(
     await asyncio.sleep(0)
     assert await ran(children, "says") == Failure("timeout", "no child process was free within 0.1 s")
     assert {one.code for one in await asyncio.gather(*busy)} == {"timeout"}
+
+
+async def test_the_deadline_does_not_count_the_start(children: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Abuser, "timeout_s", 0.25)
+    began = time.monotonic()
+    assert await ran(children, "skips") == Skipped("not mine")
+    assert time.monotonic() - began > ABUSER.timeout_s, "or this says nothing"
 
 
 async def test_the_deadline_does_not_count_the_queue(children: Isolation) -> None:
@@ -279,7 +326,7 @@ async def test_a_cancelled_run_is_killed_and_never_ends(tmp_path: Path, monkeypa
     await until(lambda: not caller._isolation._pool.children)
     assert task.cancelled()
     assert not living(map(int, file.read_text().split())) if while_it == "runs" else not file.exists()
-    await asyncio.to_thread(caller.close)
+    await caller.close()
     assert not ends
 
 
@@ -288,11 +335,11 @@ async def test_close_kills_runs_without_an_outcome(tmp_path: Path, monkeypatch: 
     ends: list[object] = []
     caller = Caller(asyncio.get_running_loop(), Settings())
     file = tmp_path / "pids"
-    task = caller.call(ABUSER, event("abuser.forks", str(file)), context(), ends.append)
+    tasks = [caller.call(ABUSER, event("abuser.forks", str(file)), context(), ends.append) for _ in range(SHARE + 2)]
     await until(file.exists)
-    await asyncio.to_thread(caller.close)
-    await asyncio.wait({task})
-    assert task.cancelled()
+    await caller.close()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks), "those that waited for a child, too"
     assert not ends
     assert not living(map(int, file.read_text().split()))
 
@@ -302,7 +349,7 @@ async def test_the_caller_hands_on_what_a_child_answers() -> None:
     ends: list[object] = []
     await caller.call(RELIABLE, event("reliable.any", 5), context(RELIABLE), ends.append)
     assert ends == [Completed(5, [Result("reliable.done", b"5")])]
-    await asyncio.to_thread(caller.close)
+    await caller.close()
 
 
 WORKER = """
