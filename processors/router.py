@@ -187,6 +187,15 @@ class Router:
     def _again(self, topic: str) -> bool:
         return topic == self._around.topics.redeliveries
 
+    def waits_for_room(self, topic: str) -> bool:
+        """Say whether a topic's partitions are not read because others' records fill the room."""
+        return self._room.full(again=self._again(topic))
+
+    @property
+    def waits_for_threads(self) -> bool:
+        """Whether runs wait because others' runs take every thread."""
+        return self._around.caller.full
+
     def idle(self) -> bool:
         """Say whether nothing is in flight."""
         return not self._room.held
