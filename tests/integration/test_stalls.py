@@ -168,7 +168,8 @@ def test_a_worker_that_stands_still_is_replaced(pair: Pair, stall: str) -> None:
         else:
             assert pause > min(STALL_S, ended - began), "it did stand still"
         assert ended_s(executions[-1]) > back, "it goes on"
-    resumed = min(ended_s(one) for one in sum(found.values(), []) if ended_s(one) > ended and one.worker.endswith("/1"))
+    ends = [ended_s(one) for executions in found.values() for one in executions if one.worker.endswith("/1")]
+    resumed = min(at for at in ends if at > ended)
     print(f"{stall}: ended after {ended - began:.1f} s, ready {back - ended:.1f} s later, resumed {resumed - ended:.1f} s later")
 
 
