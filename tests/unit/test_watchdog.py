@@ -60,7 +60,7 @@ class Worker:
             self.watchdog.look(self.now, {GROWN: place} if place else {})
 
     def window(self, first: int, entries: int) -> Window:
-        window = self.router.windows[GROWN] = Window(1, first)
+        window = self.router.windows[GROWN] = Window(GROWN.topic, 1, first)
         for offset in range(first, first + entries):
             window.accept(offset, 1, 0.0, 1)
         return window
@@ -134,7 +134,7 @@ async def test_backpressure_is_patience_and_only_where_it_explains_the_wait() ->
     worker.window(3, 1)
     worker.router.waits_for_threads = True
     worker.looks(100, Place(3, 9))
-    worker.router.windows[GROWN] = Window(1, 9)
+    worker.router.windows[GROWN] = Window(GROWN.topic, 1, 9)
     assert ends(worker, Place(3, 9)) == ("commit", 1)
 
 
