@@ -41,7 +41,7 @@ class Worker:
         self.tables = SimpleNamespace(changelog_topics={"evb.executions"}, actives_ready=True, recovery=self.recovery)
         self.app = SimpleNamespace(consumer=self.consumer, tables=self.tables, rebalancing=False, rebalancing_count=1)
         self.router: Any = SimpleNamespace(
-            windows={}, in_flight=0, pass_expired=pass_expired, waits_for_room=False, waits_for_threads=False
+            windows={}, in_flight=0, pass_expired=pass_expired, waits_for_room=lambda topic: False, waits_for_threads=False
         )
         self.unheard_s = 0.0
         self.now = 0.0
@@ -126,7 +126,7 @@ async def test_a_commit_is_progress() -> None:
 
 async def test_backpressure_is_patience_and_only_where_it_explains_the_wait() -> None:
     worker = Worker()
-    worker.router.waits_for_room = True
+    worker.router.waits_for_room = lambda topic: topic == GROWN.topic
     worker.looks(100, Place(3, 9))
     worker.window(3, 1)
     assert ends(worker, Place(3, 9)) == ("head", 1)
