@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from faust.types import TP
 
@@ -17,8 +18,8 @@ from processors.stillness import Stillness
 class Gauges:
     """`lag` is set by the watchdog, as Kafka says it."""
 
-    def __init__(self, router: Router, still: Stillness) -> None:
-        self._router, self._still = router, still
+    def __init__(self, router: Router, still: Stillness, clock: Callable[[], float] = time.monotonic) -> None:
+        self._router, self._still, self._clock = router, still, clock
         self._loop = asyncio.get_running_loop()
         self._shown: set[TP] = set()
         self.lag: dict[TP, int] = {}
@@ -54,7 +55,7 @@ class Gauges:
         return len(window.entries), self._loop.time() - window.entries[0].since
 
     def _age(self, tp: TP) -> float:
-        return self._still.age(tp) if self.lag.get(tp) else 0.0
+        return self._still.age(tp, self._clock()) if self.lag.get(tp) else 0.0
 
 
 def _labels(tp: TP) -> tuple[str, str]:

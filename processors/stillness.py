@@ -50,10 +50,10 @@ class Stillness:
             known.counted += self._passed
         return known.counted
 
-    def age(self, what: Hashable) -> float:
+    def age(self, what: Hashable, now: float) -> float:
         """Give the whole time that it has been there, counting or not; 0 where nothing is known of it."""
         known = self._of.get(what)
-        return self._looked - known.since if known else 0.0
+        return now - known.since if known else 0.0
 
     def keep(self, whats: Collection[Hashable]) -> None:
         """Forget everything else."""

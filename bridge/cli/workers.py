@@ -52,7 +52,11 @@ def workers(data: Data = None, as_json: AsJson = False) -> None:
 def _places(settings: Settings, group: str) -> Mapping[Partition, Place | None]:
     read = (topics.EVENTS.name(settings), topics.REDELIVERIES.name(settings))
     asked = [(topic, partition) for topic in read for partition in range(settings.partitions)]
-    found = Progress(settings, group).ask(asked)
+    progress = Progress(settings, group)
+    try:
+        found = progress.ask(asked)
+    finally:
+        progress.close()
     return {one: found.get(one) for one in asked}
 
 

@@ -7,21 +7,17 @@ On connections of its own: a consumer that no longer fetches knows neither that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from concurrent.futures import Future
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, TopicPartition
 
-from bridge.domain.errors import BrokerUnavailable
-from bridge.kafka.admin import client
+from bridge.kafka.client import connection
+from bridge.kafka.reason import Reason
 from bridge.settings import Settings
 
 ASK_S: Final = 4.0
-LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves them untyped
-EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 
 Partition = tuple[str, int]
 """Topic and number."""
@@ -41,42 +37,40 @@ class Place:
 
 
 class Progress:
-    """Asks about one group. Not thread-safe."""
+    """
+    Asks about one group. Not thread-safe.
+
+    A consumer that never joins, not the administration client: that one crashes where an answer comes after its time is over.
+    """
 
     def __init__(self, settings: Settings, group: str) -> None:
         """Connect at the first question. Raises: Misconfigured."""
-        self._admin, self._group = client(settings), group
+        self._reason, self._group = Reason(), group
+        config = {"group.id": group, "enable.auto.commit": False, "error_cb": self._reason}
+        self._consumer = Consumer(connection(settings) | config | {"allow.auto.create.topics": False})
+
+    def close(self) -> None:
+        """Let go of the brokers."""
+        self._consumer.close()
 
     def ask(self, partitions: Collection[Partition], timeout_s: float = ASK_S) -> dict[Partition, Place]:
         """
-        Give the place in each partition; one whose leader does not answer is left out.
+        Give the place in each partition; one that its leader says nothing of is left out.
 
-        Raises: BrokerUnavailable where the group's coordinator does not answer.
+        Raises: BrokerUnavailable where Kafka does not answer; Misconfigured where it refuses us.
         """
-        committed = self._committed(partitions, timeout_s)
-        ends = self._offsets(partitions, LATEST, timeout_s)
-        fresh = [one for one in ends if one not in committed]
-        committed |= self._offsets(fresh, EARLIEST, timeout_s)
+        asked = [TopicPartition(*one) for one in partitions]
+        what = f"Kafka does not say how far the group {self._group} has come"
+        found = self._reason.ask(self._consumer, lambda s: self._consumer.committed(asked, timeout=s), timeout_s, what)
+        committed = {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+        ends = self._offsets(partitions, OFFSET_END, timeout_s, what)
+        committed |= self._offsets([one for one in ends if one not in committed], OFFSET_BEGINNING, timeout_s, what)
         return {one: Place(committed[one], end) for one, end in ends.items() if one in committed}
 
-    def _committed(self, partitions: Collection[Partition], timeout_s: float) -> dict[Partition, int]:
-        asked = [ConsumerGroupTopicPartitions(self._group, [TopicPartition(*one) for one in partitions])]
-        try:
-            answer = self._admin.list_consumer_group_offsets(asked, request_timeout=timeout_s)[self._group]
-            found = answer.result(timeout_s + 1).topic_partitions
-        except (KafkaException, TimeoutError) as err:
-            raise BrokerUnavailable(f"Kafka does not say what the group {self._group} has committed: {err}.") from err
-        return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0 and one.error is None}
-
-    def _offsets(self, partitions: Collection[Partition], which: OffsetSpec, timeout_s: float) -> dict[Partition, int]:
+    def _offsets(self, partitions: Collection[Partition], which: int, timeout_s: float, what: str) -> dict[Partition, int]:
+        """Ask each leader once: the time of a look-up by time may also be one of the protocol's two ends."""
         if not partitions:
             return {}
-        asked = {TopicPartition(*one): which for one in partitions}
-        answers: Mapping[TopicPartition, Future[Any]] = self._admin.list_offsets(asked, request_timeout=timeout_s)
-        found = {}
-        for one, answer in answers.items():
-            try:
-                found[one.topic, one.partition] = int(answer.result(timeout_s + 1).offset)
-            except (KafkaException, TimeoutError):
-                continue  # its leader is away: nobody can say how far it has come
-        return found
+        asked = [TopicPartition(topic, partition, which) for topic, partition in partitions]
+        found = self._reason.ask(self._consumer, lambda s: self._consumer.offsets_for_times(asked, timeout=s), timeout_s, what)
+        return {(one.topic, one.partition): one.offset for one in found if one.error is None and one.offset >= 0}

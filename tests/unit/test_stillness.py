@@ -11,7 +11,7 @@ def test_the_time_at_one_place_adds_up_until_it_moves() -> None:
     for now, place, counted in ((1, 7, 0), (2, 7, 1), (3.5, 7, 2.5), (4, 8, 0), (5, 8, 1)):
         still.look(now)
         assert still.see("p0", place) == counted
-    assert still.age("p0") == 1
+    assert still.age("p0", 5) == 1
 
 
 def test_time_that_does_not_count_leaves_the_count_as_it_was() -> None:
@@ -22,7 +22,7 @@ def test_time_that_does_not_count_leaves_the_count_as_it_was() -> None:
     still.see("p0", 7)
     still.look(3)
     assert still.see("p0", 7, counts=False) == 1
-    assert still.age("p0") == 2
+    assert still.age("p0", 3) == 2
     still.look(4)
     assert still.see("p0", 7) == 2
 
@@ -35,7 +35,7 @@ def test_a_silence_of_kafka_or_a_stop_of_the_process_begins_everything_anew() ->
     assert still.see("p0", 7) == LOOK_S, "no look counts for more"
     still.look(5 + SILENT_S + 100)
     assert still.see("p0", 7) == 0
-    assert still.age("p0") == 104 + SILENT_S, "the age is the whole time"
+    assert still.age("p0", 5) == 104 + SILENT_S, "the age is the whole time"
 
 
 def test_what_is_no_longer_ours_is_forgotten() -> None:

@@ -176,6 +176,7 @@ async def test_a_recovery_that_goes_on_may_take_any_time_and_one_that_does_not_i
 async def test_metrics_of_a_partition_that_was_taken_disappear() -> None:
     worker = Worker()
     gauges = worker.watchdog.gauges
+    gauges._clock = lambda: worker.now
     worker.looks(3, Place(3, 9))
     gauges.show({TAKEN, GROWN}, 0)
     labels = {"topic": GROWN.topic, "partition": "1"}
