@@ -35,7 +35,7 @@ def test_a_silence_of_kafka_or_a_stop_of_the_process_begins_everything_anew() ->
     assert still.see("p0", 7) == LOOK_S, "no look counts for more"
     still.look(5 + SILENT_S + 100)
     assert still.see("p0", 7) == 0
-    assert still.age("p0", 5) == 104 + SILENT_S, "the age is the whole time"
+    assert still.age("p0", 105 + SILENT_S) == 104 + SILENT_S, "the age is the whole time"
 
 
 def test_what_is_no_longer_ours_is_forgotten() -> None:
