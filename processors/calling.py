@@ -49,8 +49,8 @@ class Caller:
 
     @property
     def full(self) -> bool:
-        """Whether every thread is taken, so that further runs wait for one."""
-        return self._room.locked()
+        """Whether every thread or every child process is taken, so that further runs wait for one."""
+        return self._room.locked() or self._isolation.full
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""

@@ -62,6 +62,11 @@ class Isolation:
         self._shares: defaultdict[AnyProcess, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SHARE))
         self._runs: set[_Run] = set()
 
+    @property
+    def full(self) -> bool:
+        """Whether runs wait for a child process, or for their process's share of them."""
+        return self._room.locked() or any(share.locked() for share in self._shares.values())
+
     async def run(self, process: AnyProcess, event: Event, context: Context[Any]) -> object:
         """
         Give the outcome of one run, or its failure; the deadline counts from its beginning in the child.

@@ -12,6 +12,7 @@ from bridge import logs, metrics, topics
 from bridge.domain.retry import tiers
 from bridge.hosting.find import Plugins
 from bridge.hosting.routing import Router as Routing
+from bridge.hosting.rules import SHARED_LANE_S
 from bridge.kafka.admin import TopicState, retry_topics
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
@@ -112,7 +113,7 @@ class Parts:
             self._announcer,
             LastWords(settings, None if lane else self._announcer),
             source,
-            settings.stall_s,
+            settings.stall_s + max([0.0, *(process.timeout_s - SHARED_LANE_S for process in plugins.processes)]),
         )
         self._health = Health(self.ready)
         due = Due()

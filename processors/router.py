@@ -193,7 +193,7 @@ class Router:
 
     @property
     def waits_for_threads(self) -> bool:
-        """Whether runs wait because others' runs take every thread."""
+        """Whether runs wait because others' runs take every thread or child process."""
         return self._around.caller.full
 
     def idle(self) -> bool:
