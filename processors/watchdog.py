@@ -112,7 +112,8 @@ class Watchdog:
         """Watch a start, a rebalance and a recovery: each step and each recovered record is progress."""
         app, consumer = self._app, self._app.consumer
         recovering = consumer.step == "assigned" and app.tables.recovery.in_recovery
-        recovered = sum(app.tables.recovery.active_offsets.values()) if recovering else 0
+        known = app.tables.recovery.active_offsets.values() if recovering else ()
+        recovered = sum(offset for offset in known if offset is not None)  # before they are asked for, Faust knows none
         where = (ready, app.rebalancing_count, consumer.step, recovering, recovered)
         stood = self.still.see(APP, where)
         # the brokers themselves end a join after their time, whoever is missing
