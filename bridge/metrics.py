@@ -108,8 +108,48 @@ EVENTS_LOST = Counter(
 )
 CONSUMER_LAG = Gauge(
     "evb_consumer_lag_records",
-    "Events of this worker's partitions that are not finished.",
+    "Records of this worker's partitions whose offsets are not committed: the sum of `evb_partition_lag_records`.",
     multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+TOPIC_PARTITIONS = Gauge(
+    "evb_topic_partitions",
+    "Partitions of every topic: where the workers' `evb_partition_lag_records` of a topic are fewer, some are nobody's.",
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+PARTITION_LAG = Gauge(
+    "evb_partition_lag_records",
+    "Records of a partition of this worker whose offsets are not committed, as Kafka says.",
+    ["topic", "partition"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+PARTITION_AGE = Gauge(
+    "evb_partition_committed_age_seconds",
+    "Time since the committed offset of a partition of this worker moved, while it has a lag; else 0.",
+    ["topic", "partition"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+PARTITION_IN_FLIGHT = Gauge(
+    "evb_partition_in_flight",
+    "Events of a partition of this worker that were read and are not finished.",
+    ["topic", "partition"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+PARTITION_OLDEST = Gauge(
+    "evb_partition_oldest_in_flight_seconds",
+    "Time since the oldest unfinished event of a partition of this worker was read; 0 where there is none.",
+    ["topic", "partition"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+STALLS = Counter(
+    "evb_worker_stalls_total",
+    "Ends of this slot, over all its lives, because something stood still: head, commit, fetch, rebalance, recovery, loop.",
+    ["reason"],
     registry=REGISTRY,
 )
 IN_FLIGHT = Gauge(
@@ -147,6 +187,12 @@ CATALOGUE = (
     DEAD_LETTERS,
     EVENTS_LOST,
     CONSUMER_LAG,
+    TOPIC_PARTITIONS,
+    PARTITION_LAG,
+    PARTITION_AGE,
+    PARTITION_IN_FLIGHT,
+    PARTITION_OLDEST,
+    STALLS,
     IN_FLIGHT,
     LEFT_BEHIND,
     REMEMBERED,

@@ -139,6 +139,13 @@ class Settings(BaseSettings):
     worker_health_port: int = Field(
         0, ge=0, le=65535, description="Port on which a worker answers /livez, /readyz and /metrics; 0: none."
     )
+    stall_s: float = Field(
+        30.0,
+        ge=2,
+        le=3600,
+        description="How long a partition with a backlog, a rebalance or a recovery may stand still before the worker dumps its "
+        "stacks and ends, to be started again. Time in which Kafka does not answer does not count.",
+    )
     secret_keys: SecretStr = Field(
         SecretStr(""), description="Fernet keys, comma-separated; the first encrypts signing secrets, all decrypt."
     )

@@ -23,6 +23,8 @@ from processors.batches import BatchTransport
 from processors.recovery import TimedTables
 
 SESSION_S = 10.0
+REBALANCE_S = 30.0
+"""How long the brokers wait for the members of a group to join it again."""
 
 
 class WorkerApp(faust.App):
@@ -55,7 +57,7 @@ def make_app(settings: Settings) -> WorkerApp:
         consumer_group_instance_id=settings.worker_slot,  # static membership: back after a kill without a rebalance
         broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=3.0,
-        broker_rebalance_timeout=30.0,
+        broker_rebalance_timeout=REBALANCE_S,
         broker_request_timeout=40.0,
         broker_commit_interval=1.0,
         broker_max_poll_records=4000,

@@ -13,7 +13,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import faust
 from aiokafka.errors import CommitFailedError, KafkaError
@@ -30,6 +30,10 @@ FETCH_WAIT_MS = 25
 
 DRAIN_S = 8.0
 """How long a rebalance or a stop waits for the windows; less than the session, so that nobody takes over meanwhile."""
+
+
+Step = Literal["starting", "revoking", "joining", "assigned"]
+"""How far a rebalance is: while starting and joining, the group's other members may be what it waits for."""
 
 
 class Ledger(Protocol):
@@ -201,6 +205,7 @@ class BatchConsumer(driver.Consumer):
         self.scheduler = BatchScheduler()
         self.ledger: Ledger = self.transport.ledger  # type: ignore[attr-defined]  # BatchTransport
         self.notes: dict[TP, str] = {}
+        self.step: Step = "starting"
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -243,10 +248,13 @@ class BatchConsumer(driver.Consumer):
         await super().wait_empty()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.step = "revoking"
         await super().on_partitions_revoked(revoked)  # waits for the windows and commits; then the rest is given up
         self.ledger.revoked(revoked)
+        self.step = "joining"
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.step = "assigned"
         await self._thread.pause_fetching(tp for tp in assigned if not self._is_changelog_tp(tp))  # until recovery is completed
         self.ledger.revoked(assigned)  # the eager protocol: every partition begins again at its committed offset
         await super().on_partitions_assigned(assigned, generation_id)

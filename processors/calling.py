@@ -51,6 +51,11 @@ class Caller:
         self._ways: dict[AnyProcess, Way] = {}
         self.left_behind = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether every thread or every child process is taken, so that further runs wait for one."""
+        return self._turns.full or self._isolation.full
+
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""
         return self._begin(self._way(process)(process, event, context, ended))

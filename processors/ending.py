@@ -28,10 +28,11 @@ def doubt(reason: str, **fields: object) -> NoReturn:
     leave(DOUBT)
 
 
-def stalled(reason: str, **fields: object) -> NoReturn:
-    """End the process now because nothing moves any more; the stacks of all threads go to stderr first."""
+def stalled(reason: str, tell: Callable[[], None], **fields: object) -> NoReturn:
+    """End the process because nothing moves any more; the stacks of all threads go to stderr first, then `tell` is called."""
     LOG.critical("The worker ends: it stands still", reason=reason, **fields)
     faulthandler.dump_traceback(file=sys.stderr)
+    tell()
     leave(STALLED)
 
 

@@ -63,6 +63,11 @@ class Isolation:
         self._runs: set[_Run] = set()
         self._closed = False
 
+    @property
+    def full(self) -> bool:
+        """Whether runs wait for a child process, or for their process's share of them."""
+        return self._room.locked() or any(share.locked() for share in self._shares.values())
+
     async def run(self, process: AnyProcess, event: Event, context: Context[Any]) -> object:
         """
         Give the outcome of one run, or its failure; the deadline counts from its beginning in the child.

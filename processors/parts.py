@@ -8,16 +8,18 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
-from bridge import logs, topics
+from bridge import logs, metrics, topics
 from bridge.domain.retry import tiers
 from bridge.hosting.find import Plugins
 from bridge.hosting.routing import Router as Routing
+from bridge.hosting.rules import SHARED_LANE_S
 from bridge.kafka.admin import TopicState, retry_topics
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
+from bridge.kafka.progress import Progress
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
-from bridge.registry.announcing import Announcer
+from bridge.registry.announcing import ASKED, Announcer, Vitals
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app, reaching
@@ -30,15 +32,18 @@ from processors.ending import before_leaving, doubt
 from processors.health import Health
 from processors.journal import open_journal
 from processors.lanes import Lanes
+from processors.lastwords import LastWords
 from processors.mover import Mover, Rule
 from processors.moving import Due, Parked
 from processors.outbox import Outbox
+from processors.rates import Rates
 from processors.retrying import Retries
 from processors.router import Router
 from processors.shares import Shares
 from processors.surroundings import Surroundings, Topics
 from processors.tables import ExecutionsTable, UsageTable
 from processors.watchdog import Watchdog
+from processors.witness import Witness
 
 LINGER_MS = 5.0
 DELIVERY_S = 60.0
@@ -63,11 +68,21 @@ class Parts:
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
         processes = {process.name: (process.version, tuple(process.events)) for process in plugins.processes}
-        self._announcer = Announcer(settings, self._producer, processes, worker)
+        before = next((one for one in registry.announced() if one.slot == settings.worker_slot), None)
+        rates = Rates(time.monotonic)
+        self._announcer = Announcer(
+            settings,
+            self._producer,
+            processes,
+            worker,
+            before.stalls if before else {},
+            lambda: Vitals(tuple(self._watchdog.gauges.announced()), rates.take()),
+        )
         self._http = http_session()
         self._background: list[asyncio.Task[Any]] = []
         self._projecting: asyncio.Task[None]
         self._caller = Caller(loop, settings)
+        metrics.TOPIC_PARTITIONS.set(settings.partitions)
         outbox = Outbox(self._producer, loop)
         self.app = make_app(settings)
         journal = open_journal(settings)
@@ -98,7 +113,15 @@ class Parts:
         if not lane:
             self._agent(names.redeliveries, "redeliver")
             self._agent(names.surplus, "work-off")
-        self._watchdog = Watchdog(self.app, self.router, self._executions, names.events)
+        self._watchdog = Watchdog(
+            self.app,
+            self.router,
+            self._executions,
+            self._announcer,
+            LastWords(settings, None if lane else self._announcer),
+            source,
+            settings.stall_s + max([0.0, *(process.timeout_s - SHARED_LANE_S for process in plugins.processes)]),
+        )
         self._health = Health(self.ready)
         due = Due()
         rules: dict[str, Rule] = {topic.name: due for topic in waiting}
@@ -176,7 +199,7 @@ class Parts:
         """Start everything; returns once the tables are recovered and events are processed."""
         began = time.monotonic()
         self._projecting = self._run(self._projection.run())
-        self._run(self._watchdog.run())
+        self._run(self._watchdog.run(self._witness()))
         if self._settings.worker_health_port:
             await self._health.start(self._settings.host, self._settings.worker_health_port)
         self.app.in_worker = True
@@ -185,6 +208,10 @@ class Parts:
             self._run(self._announcer.run())
             self._run(self._mover.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
+
+    def _witness(self) -> Witness:
+        progress = Progress(self._settings, self.app.conf.id)
+        return Witness(progress, lambda: self._watchdog.asked, min(1.0, self._settings.stall_s / 5))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -196,6 +223,8 @@ class Parts:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
         await self._caller.close()
+        if not self._settings.worker_lane:
+            self._announcer.announce(ended=ASKED)
         for task in self._background:
             if task is not self._projecting:
                 task.cancel()

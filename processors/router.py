@@ -184,6 +184,15 @@ class Router:
             if window.topic == self._around.topics.events:
                 self._around.projection.passed(window.partition, window.head)
 
+    def waits_for_room(self, topic: str) -> bool:
+        """Say whether a topic's partitions are not read because others' records fill the room."""
+        return self._room.full(topic)
+
+    @property
+    def waits_for_threads(self) -> bool:
+        """Whether runs wait because others' runs take every thread or child process."""
+        return self._around.caller.full
+
     def idle(self) -> bool:
         """Say whether nothing is in flight."""
         return not self._room.held

@@ -25,6 +25,7 @@ COMMANDS = {
     "plugins": "List and describe the installed plugins",
     "processes": "Pause and resume processes, for one tenant or for all",
     "topics": "List, create and check the topics",
+    "workers": "Show the workers, and how each partition and process does",
     "usage": "Show how many events each tenant sent",
     "rebuild": "Rebuild the live view in Redis from Kafka",
     "doctor": "Check configuration and surroundings, and say how to mend them",

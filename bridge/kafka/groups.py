@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What consumer groups have committed. Blocking; joins no group."""
+"""What consumer groups have committed, and who is in them. Blocking; joins no group."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from bridge.domain.errors import BrokerUnavailable
+from bridge.kafka.admin import client
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
 from bridge.settings import Settings
@@ -30,3 +33,25 @@ def committed(settings: Settings, group: str, topic: Topic) -> dict[int, int]:
     finally:
         consumer.close()
     return {one.partition: one.offset for one in found if one.offset >= 0}
+
+
+def owners(settings: Settings, group: str) -> Mapping[tuple[str, int], str]:
+    """
+    Say whose each partition (topic and number) is: the member's instance id, where it has none its own id. Nobody's are left out.
+
+    Raises: BrokerUnavailable.
+    """
+    admin = client(settings)  # it has to live until the answer
+    try:
+        found = admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(ASK_S + 1)
+    except KafkaException as err:
+        if err.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise BrokerUnavailable(f"Kafka did not say who is in the group {group}: {err.args[0].str()}.") from err
+    except TimeoutError as err:
+        raise BrokerUnavailable(f"Kafka did not say who is in the group {group} within {ASK_S:g} s.") from err
+    return {
+        (one.topic, one.partition): member.group_instance_id or member.member_id
+        for member in found.members
+        for one in member.assignment.topic_partitions
+    }

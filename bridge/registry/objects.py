@@ -113,13 +113,43 @@ class AnnouncedProcess(msgspec.Struct, frozen=True):
     patterns: tuple[str, ...]
 
 
-class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker runs; repeated as a heartbeat. `instance` tells two workers in one slot apart."""
+class AnnouncedPartition(msgspec.Struct, frozen=True, array_like=True):
+    """A partition in which a live worker has events in flight, or whose committed offset does not move."""
+
+    topic: str
+    partition: int
+    in_flight: int
+    oldest_s: float
+    committed_age_s: float
+
+
+class AnnouncedRate(msgspec.Struct, frozen=True, array_like=True):
+    """What a process did within the last `seconds`: executions by outcome, and how long half and 99 of 100 took at most."""
+
+    process: str
+    seconds: float
+    outcomes: dict[str, int]
+    p50_s: float
+    p99_s: float
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    What one worker runs and does; repeated as a heartbeat. `instance` tells two workers in one slot apart.
+
+    `ended` says why the worker is gone ("asked", or what stood still); empty: nobody knows. `stalls` counts, by reason,
+    the lives of the slot that ended standing still. Partitions and processes of which there is nothing to say are left out.
+    """
 
     slot: str
     processes: tuple[AnnouncedProcess, ...]
     at_ms: Millis
     instance: str = ""
+    since_ms: Millis = 0
+    ended: str = ""
+    stalls: dict[str, int] = {}
+    partitions: tuple[AnnouncedPartition, ...] = ()
+    rates: tuple[AnnouncedRate, ...] = ()
 
 
 Object = Tenant | Credential | SigningSecret | ProcessSetting | Pause | Announcement
@@ -181,5 +211,5 @@ def plugin_set(announcement: Announcement) -> frozenset[tuple[str, str]]:
 
 
 def same_content(one: Announcement | None, other: Announcement) -> bool:
-    """Say whether two announcements of a slot differ in nothing but the time."""
+    """Say whether two announcements of a slot differ in nothing but the time and what the worker does."""
     return one is not None and one.processes == other.processes and one.instance == other.instance

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 
 from bridge.kafka.client import connection
 from bridge.stack.found import locate
-from tests.e2e.test_dev import Dev
+from tests.e2e.test_dev import Dev, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -235,6 +235,28 @@ def test_tail_says_what_it_cannot_read_and_passes_tombstones_over(on: dict[str, 
     assert producer.flush(10) == 0
     [line] = map(json.loads, tail.lines())
     assert (line["kind"], line["topic"], line["partition"]) == ("unreadable", "bridge.executions", 0)
+
+
+# --- workers ---
+
+
+def test_workers_are_shown_with_their_partitions_and_processes(on: dict[str, str]) -> None:
+    triggered("order.created", "--wait", **on)
+
+    def rates() -> list[dict[str, Any]]:
+        found = json.loads(evb("workers", "--json", **on).stdout)
+        (worker,) = found["workers"]
+        assert (worker["slot"], worker["state"], worker["stalls"]) == ("0", "live", {})
+        assert set(worker["processes"]) == {"github", "record"}
+        assert {row["owner"] for row in found["partitions"]} == {"0"}
+        assert {row["lag"] for row in found["partitions"]} >= {0}
+        did: list[dict[str, Any]] = found["processes"]
+        return did
+
+    did = wait_for("the next heartbeat", lambda: [row for row in rates() if row["process"] == "record"])
+    assert did[0]["outcomes"]["completed"] >= 1
+    assert 0 < did[0]["p50_s"] <= did[0]["p99_s"] <= 5
+    assert "bridge.redeliveries" in evb("workers", **on).stdout
 
 
 # --- plugins, version ---

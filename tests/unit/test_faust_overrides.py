@@ -69,3 +69,12 @@ def test_the_parameters_are_still_the_same(cls: type[Any], name: str) -> None:
 def test_streams_are_the_compiled_ones() -> None:
     """The pure Python iterator acknowledges stale records; the compiled one does not."""
     assert faust.streams._CStreamIterator is not None
+
+
+def test_what_the_watchdog_reads_is_still_there() -> None:
+    """A name that vanished would read as a worker that is never ready, or as a recovery that never moves."""
+    app = faust.App("watched", broker="kafka://127.0.0.1:1", store="memory://")
+    assert (app.rebalancing, app.rebalancing_count) == (False, 0)
+    assert (app.tables.actives_ready, app.tables.changelog_topics) == (False, set())
+    recovery = TimedRecovery(app, app.tables)
+    assert (recovery.in_recovery, dict(recovery.active_offsets)) == (False, {})

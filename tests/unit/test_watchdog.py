@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The watchdog's look outlives a partition that a rebalance takes, and a worker that leaves: neither is a fault."""
+"""
+What the watchdog says of a worker that stands still, and what it takes for patience: a rebalance, a full room, taken threads, and
+a Kafka that takes no records. It outlives a partition that a rebalance takes, and a worker that leaves.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,60 @@ from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
+from bridge import metrics
+from bridge.kafka.progress import Place
 from processors.batches import Leaving
 from processors.watchdog import Watchdog
+from processors.window import Window
 
 TAKEN, GROWN = TP("evb.events", 0), TP("evb.events", 1)
+PATIENCE_S = 4.0
+
+
+class Stalled(Exception):
+    """Instead of the end of the process."""
+
+
+class Worker:
+    """A watchdog and everything that it looks at; `looks` is a look a second at the same places."""
+
+    def __init__(self, pass_expired: Any = None) -> None:
+        self.consumer = SimpleNamespace(
+            assignment=lambda: {TAKEN, GROWN, TP("evb.executions", 1)},
+            highwater=highwater,
+            _committed_offset=defaultdict(int),
+            step="assigned",
+        )
+        self.recovery = SimpleNamespace(in_recovery=False, active_offsets={})
+        self.tables = SimpleNamespace(changelog_topics={"evb.executions"}, actives_ready=True, recovery=self.recovery)
+        self.app = SimpleNamespace(consumer=self.consumer, tables=self.tables, rebalancing=False, rebalancing_count=1)
+        self.router: Any = SimpleNamespace(
+            windows={}, in_flight=0, pass_expired=pass_expired, waits_for_room=lambda topic: False, waits_for_threads=False
+        )
+        self.unheard_s = 0.0
+        self.now = 0.0
+        executions: Any = SimpleNamespace(finished=())
+        announcer: Any = SimpleNamespace(unheard_s=lambda: self.unheard_s)
+        words: Any = SimpleNamespace(say=self._say)
+        self.watchdog = Watchdog(self.app, self.router, executions, announcer, words, "evb.events", PATIENCE_S)
+        self.watchdog.still._looked = 0.0
+
+    def _say(self, reason: str, **where: Any) -> Any:
+        raise Stalled(reason, where.get("partition"))
+
+    def looks(self, seconds: int, place: Place | None = None) -> None:
+        for _ in range(seconds):
+            self.now += 1
+            self.watchdog.look(self.now, {GROWN: place} if place else {})
+
+    def window(self, first: int, entries: int) -> Window:
+        window = self.router.windows[GROWN] = Window(GROWN.topic, 1, first)
+        for offset in range(first, first + entries):
+            window.accept(offset, 1, 0.0, 1)
+        return window
 
 
 def highwater(tp: TP) -> int:
@@ -20,11 +71,12 @@ def highwater(tp: TP) -> int:
     return 7
 
 
-def watchdog(pass_expired: Any) -> Watchdog:
-    consumer = SimpleNamespace(assignment=lambda: [TAKEN, GROWN], highwater=highwater, _committed_offset=defaultdict(int))
-    router: Any = SimpleNamespace(windows={}, in_flight=0, pass_expired=pass_expired)
-    executions: Any = SimpleNamespace(finished=())
-    return Watchdog(SimpleNamespace(consumer=consumer, rebalancing=False), router, executions, "evb.events")
+def ends(worker: Worker, place: Place | None = None, within: int = 6) -> tuple[str, int | None]:
+    with pytest.raises(Stalled) as caught:
+        worker.looks(within, place)
+    assert worker.now > PATIENCE_S
+    found: tuple[str, int | None] = caught.value.args  # type: ignore[assignment]
+    return found
 
 
 async def test_a_partition_that_was_just_taken_is_passed_over() -> None:
@@ -33,9 +85,9 @@ async def test_a_partition_that_was_just_taken_is_passed_over() -> None:
     async def pass_expired(_: Any, tp: TP, end: int) -> None:
         asked.append((tp, end))
 
-    looking = watchdog(pass_expired)
-    await looking._pass_expired()
-    looking.look(0.0)
+    worker = Worker(pass_expired)
+    await worker.watchdog._pass_expired()
+    worker.looks(20)
     assert asked == [(GROWN, 7)]
 
 
@@ -43,4 +95,96 @@ async def test_a_consumer_that_stops_ends_the_look_and_nothing_else() -> None:
     async def pass_expired(*_: Any) -> None:
         raise Leaving
 
-    await watchdog(pass_expired)._pass_expired()
+    await Worker(pass_expired).watchdog._pass_expired()
+
+
+async def test_a_partition_that_grew_and_is_not_read_is_a_stall_of_the_fetch() -> None:
+    assert ends(Worker(), Place(3, 9)) == ("fetch", 1)
+
+
+async def test_an_event_that_does_not_end_is_a_stall_of_the_head() -> None:
+    worker = Worker()
+    worker.window(3, 2)
+    assert ends(worker, Place(3, 9)) == ("head", 1)
+
+
+async def test_finished_events_that_are_not_committed_are_a_stall_of_the_commit() -> None:
+    worker = Worker()
+    worker.window(9, 0)
+    assert ends(worker, Place(3, 9)) == ("commit", 1)
+
+
+async def test_a_partition_without_a_backlog_may_stand_for_ever() -> None:
+    Worker().looks(100, Place(9, 9))
+
+
+async def test_a_commit_is_progress() -> None:
+    worker = Worker()
+    for committed in range(10):
+        worker.looks(3, Place(committed, 99))
+
+
+async def test_backpressure_is_patience_and_only_where_it_explains_the_wait() -> None:
+    worker = Worker()
+    worker.router.waits_for_room = lambda topic: topic == GROWN.topic
+    worker.looks(100, Place(3, 9))
+    worker.window(3, 1)
+    assert ends(worker, Place(3, 9)) == ("head", 1)
+    worker = Worker()
+    worker.window(3, 1)
+    worker.router.waits_for_threads = True
+    worker.looks(100, Place(3, 9))
+    worker.router.windows[GROWN] = Window(GROWN.topic, 1, 9)
+    assert ends(worker, Place(3, 9)) == ("commit", 1)
+
+
+async def test_while_kafka_takes_no_records_time_does_not_count_for_as_long_as_the_producer_waits() -> None:
+    worker = Worker()
+    worker.unheard_s = 6.0
+    worker.looks(60, Place(3, 9))
+    worker.unheard_s = 80.0
+    assert ends(worker, Place(3, 9)) == ("fetch", 1)
+
+
+async def test_partitions_have_patience_during_a_rebalance_which_has_its_own() -> None:
+    worker = Worker()
+    worker.app.rebalancing = True
+    assert ends(worker, Place(3, 9)) == ("rebalance", None)
+    worker = Worker()
+    worker.app.rebalancing = True
+    for worker.app.rebalancing_count in range(20):
+        worker.looks(2, Place(3, 9))
+
+
+async def test_a_join_may_take_as_long_as_the_brokers_let_it() -> None:
+    worker = Worker()
+    worker.app.rebalancing, worker.consumer.step = True, "joining"
+    worker.looks(34)
+    with pytest.raises(Stalled, match="rebalance"):
+        worker.looks(3)
+
+
+async def test_a_recovery_that_goes_on_may_take_any_time_and_one_that_does_not_is_a_stall() -> None:
+    worker = Worker()
+    worker.app.rebalancing, worker.recovery.in_recovery = True, True
+    worker.recovery.active_offsets[TP("evb.executions", 0)] = None  # as Faust has it before it has asked
+    for recovered in range(20):
+        worker.recovery.active_offsets[TP("evb.executions", 1)] = recovered
+        worker.looks(2)
+    assert ends(worker) == ("recovery", None)
+
+
+async def test_metrics_of_a_partition_that_was_taken_disappear() -> None:
+    worker = Worker()
+    gauges = worker.watchdog.gauges
+    gauges._clock = lambda: worker.now
+    worker.looks(3, Place(3, 9))
+    gauges.show({TAKEN, GROWN}, 0)
+    labels = {"topic": GROWN.topic, "partition": "1"}
+    assert metrics.REGISTRY.get_sample_value("evb_partition_lag_records", labels) == 6
+    assert metrics.REGISTRY.get_sample_value("evb_partition_committed_age_seconds", labels) == 2
+    assert [one.partition for one in gauges.announced()] == [1]
+    gauges.show({TAKEN}, 0)
+    assert metrics.REGISTRY.get_sample_value("evb_partition_lag_records", labels) is None
+    assert metrics.REGISTRY.get_sample_value("evb_consumer_lag_records") == 0
+    gauges.show(set(), 0)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `evb workers` shows, put together from the workers' last heartbeats and from what Kafka itself says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bridge.kafka.progress import Partition, Place
+from bridge.registry.announcing import ASKED, HEARTBEAT_S
+from bridge.registry.objects import Announcement
+
+SILENT_S = 3 * HEARTBEAT_S
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is shown: rows of the three tables, their members named as in the JSON. None: nobody knows."""
+
+    workers: list[Row]
+    partitions: list[Row]
+    processes: list[Row]
+
+
+def overview(
+    announced: Mapping[str, Announcement],
+    owner_of: Mapping[Partition, str],
+    places: Mapping[Partition, Place | None],
+    now: float,
+) -> Overview:
+    """Put together what the workers said and what Kafka says; `now` as `time.time()`."""
+    live = {slot: one for slot, one in announced.items() if _state(one, now) == "live"}
+    return Overview(
+        [_worker(one, now) for one in announced.values()],
+        [_partition(one, place, owner_of.get(one), live) for one, place in places.items()],
+        [row for one in live.values() for row in _processes(one)],
+    )
+
+
+def _state(one: Announcement, now: float) -> str:
+    """Say `live`, `stopped` (it was asked to), `stalled` (it ended itself) or `silent` (nobody knows what became of it)."""
+    if one.ended:
+        return "stopped" if one.ended == ASKED else "stalled"
+    return "live" if now - one.at_ms / 1000 < SILENT_S else "silent"
+
+
+def _worker(one: Announcement, now: float) -> Row:
+    return {
+        "slot": one.slot,
+        "where": one.instance.rpartition("/")[0],
+        "state": _state(one, now),
+        "since": datetime.fromtimestamp(one.since_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "heartbeat_age_s": round(now - one.at_ms / 1000, 1),
+        "processes": {process.name: process.version for process in one.processes},
+        "stalls": one.stalls,
+    }
+
+
+def _partition(at: Partition, place: Place | None, owner: str | None, live: Mapping[str, Announcement]) -> Row:
+    row: Row = {"topic": at[0], "partition": at[1], "owner": owner, "lag": place.lag if place else None}
+    said = live.get(owner) if owner else None
+    if said is None:
+        return row | {"committed_age_s": None, "in_flight": None, "oldest_in_flight_s": None}
+    held = next((one for one in said.partitions if (one.topic, one.partition) == at), None)
+    return row | {
+        "committed_age_s": held.committed_age_s if held else 0.0,
+        "in_flight": held.in_flight if held else 0,
+        "oldest_in_flight_s": held.oldest_s if held else 0.0,
+    }
+
+
+def _processes(one: Announcement) -> Iterator[Row]:
+    for rate in one.rates:
+        yield {
+            "slot": one.slot,
+            "process": rate.process,
+            "seconds": rate.seconds,
+            "per_second": round(sum(rate.outcomes.values()) / max(rate.seconds, 0.1), 2),
+            "p50_s": rate.p50_s,
+            "p99_s": rate.p99_s,
+            "outcomes": rate.outcomes,
+        }

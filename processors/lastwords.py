@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a worker that stands still leaves behind: its stacks in the log, and the reason, counted, in the registry.
+
+A counter dies with its process, and whoever starts a worker again may be systemd, Kubernetes or `evb dev`. So the count lies
+where every life of the slot finds it: in the slot's announcement, which the next life reads before it does anything else.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from confluent_kafka import KafkaException, Producer
+
+from bridge import logs, metrics, topics
+from bridge.kafka.client import producing
+from bridge.registry.announcing import Announcer
+from bridge.registry.objects import encode, ref_of
+from bridge.settings import Settings
+from processors.ending import stalled
+
+LAST_WORDS_S: Final = 1.0
+"""How long Kafka may take to hear them; where it does not, the log alone has the reason."""
+
+REASONS: Final = {
+    "head": "the head of a partition does not move",
+    "commit": "what is finished is not committed",
+    "fetch": "a partition is not read although it has grown",
+    "rebalance": "a rebalance does not end",
+    "recovery": "the recovery of the tables does not go on",
+    "loop": "the event loop does not turn: something blocks it",
+}
+"""Why a worker may end itself; the labels of `evb_worker_stalls_total`."""
+
+LOG = logs.get("processors.lastwords")
+
+
+class LastWords:
+    """One per worker; makes the counters of earlier lives visible at once. A lane's worker announces nothing: the log has it."""
+
+    def __init__(self, settings: Settings, announcer: Announcer | None) -> None:
+        self._settings, self._announcer = settings, announcer
+        for reason in REASONS:
+            metrics.STALLS.labels(reason).inc(announcer.stalls.get(reason, 0) if announcer else 0)
+
+    def say(self, reason: str, **where: object) -> NoReturn:
+        """Dump all stacks, tell the registry and end the process, from whichever thread notices."""
+        stalled(REASONS[reason], lambda: self._tell(reason), cause=reason, **where)
+
+    def _tell(self, reason: str) -> None:
+        """Write the announcement with a client of its own: the worker's may be what stands still."""
+        if self._announcer is None:
+            return
+        value = self._announcer.last(reason)
+        ref = ref_of(value)
+        try:
+            producer = Producer(producing(self._settings, linger_ms=0, timeout_s=LAST_WORDS_S))
+            partition = ref.partition(self._settings.partitions)
+            producer.produce(topics.REGISTRY.name(self._settings), encode(value), ref.record_key(None), partition)
+            unheard = producer.flush(LAST_WORDS_S)
+        except (KafkaException, BufferError) as err:
+            LOG.error("the registry could not be told why the worker ends", error=str(err))
+            return
+        if unheard:
+            LOG.error("Kafka did not hear why the worker ends")

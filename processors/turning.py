@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Watch that the event loop turns, from outside of it.
+
+A thread counts its own looks without a turn of the loop, so a stop of the whole process stops both and does not count. A call
+that never gives up the interpreter (a regular expression that runs away) stops the thread as well: for that the kernel counts
+the process's processor time, and its signal ends the process with the stacks of all threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bridge import metrics
+
+TURN_S: Final = 1.0
+LOOK_S: Final = 0.25
+BLOCKED_S: Final = 8.0
+"""With the dump and the last words the worker is gone within 10 s."""
+BLOCKED_CPU_S: Final = 6.0
+"""Less, because on a busy machine a second of the processor takes longer than a second."""
+
+
+class Turning:
+    """`blocked(seconds)` is called in the thread, and does not return."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, blocked: Callable[[float], object]) -> None:
+        self._loop, self._blocked = loop, blocked
+        self._turns, self._expected = 0, 0.0
+
+    def start(self) -> None:
+        """Begin to watch; call it on the loop, which runs in the main thread."""
+        faulthandler.register(signal.SIGPROF, all_threads=True, chain=True)  # dump, then the signal's own effect: the end
+        self._expected = self._loop.time()
+        self._turn()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _turn(self) -> None:
+        now = self._loop.time()
+        metrics.LOOP_LAG.set(max(0.0, now - self._expected))
+        self._turns += 1
+        signal.setitimer(signal.ITIMER_PROF, BLOCKED_CPU_S)
+        self._expected = now + TURN_S
+        self._loop.call_at(self._expected, self._turn)
+
+    def _watch(self) -> None:
+        seen, missed = self._turns, 0
+        while True:
+            time.sleep(LOOK_S)
+            missed = 0 if self._turns != seen else missed + 1
+            seen = self._turns
+            if missed * LOOK_S > BLOCKED_S:
+                self._blocked(missed * LOOK_S)

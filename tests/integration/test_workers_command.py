@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb workers` on Kafka alone: live and dead workers, partitions of somebody and of nobody, and what each process does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+
+from bridge import topics
+from bridge.kafka.admin import client, ensure_topics
+from bridge.kafka.client import producing
+from bridge.registry.objects import (
+    AnnouncedProcess,
+    AnnouncedRate,
+    Announcement,
+    encode,
+    ref_of,
+)
+from bridge.settings import Settings
+from tests.conftest import StackOfTests
+from tests.integration.workers import Sender, event
+
+RECORD = (AnnouncedProcess("record", "1.0.0", ("*",)),)
+
+
+def announced(settings: Settings, slot: str, seconds_ago: float, **more: Any) -> None:
+    """Write a heartbeat as the worker of a slot wrote it then."""
+    at_ms = int((time.time() - seconds_ago) * 1000)
+    said: dict[str, Any] = {"processes": RECORD, "at_ms": at_ms, "since_ms": at_ms, "instance": f"host-{slot}:17/{slot}"}
+    value = Announcement(slot=slot, **(said | more))
+    ref, producer = ref_of(value), Producer(producing(settings, linger_ms=0))
+    producer.produce(topics.REGISTRY.name(settings), encode(value), ref.record_key(None), ref.partition(settings.partitions))
+    assert producer.flush(10) == 0
+
+
+def finished(settings: Settings, group: str, upto: TopicPartition) -> None:
+    """Let a group without members have committed an offset."""
+    admin = client(settings)  # it has to live until the answer
+    asked = [ConsumerGroupTopicPartitions(group, [upto])]
+    (done,) = admin.alter_consumer_group_offsets(asked)[group].result(timeout=10).topic_partitions
+    assert done.error is None
+
+
+def evb_workers(stack: StackOfTests, settings: Settings, *options: str) -> str:
+    command = [sys.executable, "-m", "bridge.cli", "workers", *options]
+    environ = os.environ | stack.environ(settings) | {"EVB_REDIS__URL": "redis://127.0.0.1:1"}  # nobody: it is not asked
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_before_any_worker_was_there_all_partitions_are_nobodys(stack: StackOfTests) -> None:
+    settings = stack.settings(partitions=2)
+    ensure_topics(settings)
+    found = json.loads(evb_workers(stack, settings, "--json"))
+    assert (found["workers"], found["processes"]) == ([], [])
+    assert [(row["topic"], row["owner"], row["lag"]) for row in found["partitions"]] == [
+        (topic.name(settings), None, 0) for topic in (topics.EVENTS, topics.REDELIVERIES) for _ in range(2)
+    ]
+    shown = evb_workers(stack, settings)
+    assert "No worker has announced itself" in shown
+    assert shown.count("nobody") == 4
+
+
+def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTests) -> None:
+    settings = stack.settings(partitions=2)
+    ensure_topics(settings)
+    sender, events = Sender(settings), topics.EVENTS.name(settings)
+    for number in range(9):
+        sender.send(event("t.waits"), partition=number % 2)
+    sender.flush()
+    announced(settings, "0", 95)
+    announced(settings, "2", 5, ended="asked")
+    announced(settings, "3", 5, ended="fetch", stalls={"fetch": 2})
+    rate = AnnouncedRate("record", 60.0, {"completed": 90, "timeout": 30}, 0.004, 1.5)
+    announced(settings, "1", 1, rates=(rate,))
+    finished(settings, topics.worker_group(settings), TopicPartition(events, 0, 2))
+    found, shown = json.loads(evb_workers(stack, settings, "--json")), evb_workers(stack, settings)
+    assert {row["slot"]: (row["where"], row["state"]) for row in found["workers"]} == {
+        "0": ("host-0:17", "silent"),
+        "1": ("host-1:17", "live"),
+        "2": ("host-2:17", "stopped"),
+        "3": ("host-3:17", "stalled"),
+    }
+    assert found["workers"][0]["heartbeat_age_s"] > 90
+    assert found["workers"][3]["stalls"] == {"fetch": 2}
+    assert [(row["owner"], row["lag"], row["in_flight"]) for row in found["partitions"]] == [
+        (None, 3, None),
+        (None, 4, None),
+        (None, 0, None),
+        (None, 0, None),
+    ]
+    (did,) = found["processes"]
+    assert (did["per_second"], did["outcomes"]) == (2.0, {"completed": 90, "timeout": 30})
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert lines[1].startswith("0 host-0:17 silent "), shown
+    assert f"{events} 0 nobody 3 ? ? ?" in lines
+    assert "1 record 2/s 4 ms 1500 ms completed 90, timeout 30 60 s" in lines

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `evb workers` makes of two workers, of one that is dead, and of a partition that is nobody's."""
+
+from __future__ import annotations
+
+from bridge.cli.fleet import SILENT_S, overview
+from bridge.kafka.progress import Place
+from bridge.registry.objects import AnnouncedPartition, AnnouncedProcess, AnnouncedRate, Announcement
+
+NOW = 1_800_000_000.0
+EVENTS = "bridge.events"
+
+
+def worker(slot: str, seconds_ago: float, *partitions: AnnouncedPartition, ended: str = "") -> Announcement:
+    return Announcement(
+        slot=slot,
+        processes=(AnnouncedProcess("record", "1.0.0", ("*",)),),
+        at_ms=int((NOW - seconds_ago) * 1000),
+        since_ms=int((NOW - 3600) * 1000),
+        instance=f"host:{slot}/{slot}",
+        ended=ended,
+        partitions=partitions,
+        rates=(AnnouncedRate("record", 60.0, {"completed": 600}, 0.004, 0.09),),
+    )
+
+
+def test_partitions_say_whose_they_are_and_how_they_do() -> None:
+    announced = {
+        "0": worker("0", 1, AnnouncedPartition(EVENTS, 0, 3, 4.5, 12.0)),
+        "1": worker("1", SILENT_S + 1, AnnouncedPartition(EVENTS, 2, 9, 9.0, 9.0)),
+    }
+    owner_of = {(EVENTS, 0): "0", (EVENTS, 1): "0", (EVENTS, 2): "1", (EVENTS, 4): "9"}
+    places = {(EVENTS, n): Place(5, 5 + n) for n in range(4)} | {(EVENTS, 4): None}
+    found = overview(announced, owner_of, places, NOW)
+    shown = [
+        (row["owner"], row["lag"], row["committed_age_s"], row["in_flight"], row["oldest_in_flight_s"])
+        for row in found.partitions
+    ]
+    assert shown == [
+        ("0", 0, 12.0, 3, 4.5),
+        ("0", 1, 0.0, 0, 0.0),
+        ("1", 2, None, None, None),  # what a silent worker said is no longer true
+        (None, 3, None, None, None),
+        ("9", None, None, None, None),
+    ]
+
+
+def test_workers_say_what_became_of_them() -> None:
+    ends = {"0": "", "1": "asked", "2": "loop"}
+    announced = {slot: worker(slot, 1, ended=ended) for slot, ended in ends.items()} | {"3": worker("3", SILENT_S + 1)}
+    found = overview(announced, {}, {}, NOW)
+    assert [(row["slot"], row["where"], row["state"]) for row in found.workers] == [
+        ("0", "host:0", "live"),
+        ("1", "host:1", "stopped"),
+        ("2", "host:2", "stalled"),
+        ("3", "host:3", "silent"),
+    ]
+    assert found.workers[0]["since"] == "2027-01-15T07:00:00Z"
+    (rate,) = found.processes
+    assert (rate["slot"], rate["per_second"], rate["p99_s"]) == ("0", 10.0, 0.09)
