@@ -200,8 +200,19 @@ class Lazy(Process[NoConfig]):
         return Completed(results=[Result("lazy.done")])
 
 
+class Second(Process[NoConfig]):
+    """Handles an event only where it is given again by a replay."""
+
+    name, version, events = "second", "2.0.0", ("second.*",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        if "replayedfrom" not in event.attributes:
+            return Rejected("too-early", "the first time is too early")
+        return Completed(results=[Result("second.done", event.data)])
+
+
 PROCESSES: list[Process[Any]] = [Quick(), Slow(), Thread(), Faulty(), Picky(), Emitter(), Again(), InOrder(), Broken(), Lazy()]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Second()]
 
 
 def plugins() -> Plugins:
