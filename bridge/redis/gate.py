@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Final
+
+import msgspec
 
 from bridge.domain.errors import Quota
 from bridge.domain.event import Event
@@ -22,14 +23,13 @@ from bridge.redis.keys import Keys, event_member, execution_member, pointer
 from bridge.redis.pipe import Argument, Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
-from bridge.summaries import encode, summarise
+from bridge.summaries import written
 
 PENDING_S: Final = 30.0
 CALL_EVENTS: Final = 200  # events that share a script call: a few milliseconds of Redis' time
 
 
-@dataclass(slots=True)
-class Entrant:
+class Entrant(msgspec.Struct):
     """
     One event at the gate: named and stamped, with the processes that are expected to run it.
 
@@ -44,8 +44,7 @@ class Entrant:
     event_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """
     Every event may come in; `known` holds what is kept of those that have come before, None for the others.
 
@@ -57,15 +56,13 @@ class Admitted:
     view_whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Clashing:
+class Clashing(msgspec.Struct, frozen=True):
     """Some ids stand for other events; `indexes` counts from 0."""
 
     indexes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
+class Full(msgspec.Struct, frozen=True):
     """A rate window is full; the request would fit after `wait_s` seconds."""
 
     quotas: tuple[Quota, ...]
@@ -139,7 +136,7 @@ class Gate:
         tenant, key, correlation_id = event.tenant, event.key, event.correlation_id
         self._place(entrant)
         keys += (entrant.id_name, entrant.event_name, names.correlation(tenant, correlation_id))
-        summary = encode(summarise(event, entrant.accepted_ms))
+        summary = written(event, entrant.accepted_ms)
         args += (key, int(entrant.born), entrant.accepted_ms, correlation_id, summary, event_member(key), len(expected))
         for process in expected:
             execution = execution_id(key, process)
