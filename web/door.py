@@ -27,6 +27,7 @@ from web import lifeline, wsgi
 from web.access_log import AccessLog
 from web.app import create_app
 from web.call import Call
+from web.counting import Tally
 from web.deadlines import Deadlines
 from web.http import rules
 from web.http.exchange import crash, exchange, refuse
@@ -69,6 +70,7 @@ class Door:
         self._answering = Deadlines(loop, ANSWER_S)
         self._pool = ThreadPoolExecutor(FLASK_THREADS, "flask")
         self.log = AccessLog(self._settings)
+        self._tally = Tally(loop)
         self._opening = loop.create_task(self._open())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +79,7 @@ class Door:
         self.log.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        call = Call(self.log, scope, protocol)
+        call = Call(self.log, scope, protocol, self._tally)
         try:
             headers = header_map(scope.headers)
             call.request_id = rules.request_id_of(headers)

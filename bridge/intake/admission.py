@@ -20,7 +20,6 @@ from bridge.domain.errors import BridgeError, BrokerUnavailable, Quota, TooLarge
 from bridge.domain.limits import RECORD_BYTES
 from bridge.intake.breaker import Breaker
 from bridge.kafka.producer import LoopProducer
-from bridge.metrics import EVENTS_ACCEPTED
 from bridge.redis.gate import Entrant
 from bridge.redis.settlement import Settlement
 
@@ -110,7 +109,6 @@ class Admission:
             self.refuse(_meaning(error))
             road.settlement.say((entrant, self.owner, ""))
             return
-        EVENTS_ACCEPTED.inc()
         road.settlement.say((entrant, self.owner, f"{message.partition()}:{message.offset()}"))
         self._left -= 1
         if self._left == 0:
