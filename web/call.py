@@ -46,8 +46,9 @@ class Call:
     def send(self, answer: Answer, headers: list[Header]) -> None:
         """Send an answer as it is; its length is added by the server."""
         if not self._done:
-            self._protocol.response_bytes(answer.status, headers, answer.body)
-            self._finish(answer.status, len(answer.body))
+            status, body = answer.status, answer.body
+            self._protocol.response_bytes(status, headers, body)
+            self._finish(status, len(body))
 
     def late(self) -> None:
         """Answer that nobody knows: the handler has taken longer than any client was promised to wait."""
@@ -62,13 +63,5 @@ class Call:
         self._done = True
         seconds = time.perf_counter() - self._began
         self._tally.ended(self.dialect, status, seconds)
-        self._log.add(
-            time_s=time.time(),
-            method=self.method,
-            path=self.path,
-            status=status,
-            seconds=seconds,
-            size=size,
-            dialect=self.dialect,
-            request_id=self.request_id,
-        )
+        if self._log.enabled:
+            self._log.add((time.time(), self.method, self.path, status, seconds, size, self.dialect, self.request_id))

@@ -93,8 +93,9 @@ class Door:
             call.answer(crash(err, call.request_id))
 
     async def _answer(self, call: Call, scope: Any, protocol: Any, headers: Mapping[str, str]) -> None:
-        rules.check_path(call.path)
-        found = self._table.find(call.method, call.path)
+        method, path = call.method, call.path
+        rules.check_path(path)
+        found = self._table.find(method, path)
         services = self._services
         if found is None or services is None:
             await self._through_flask(call, scope, protocol, headers)
@@ -102,9 +103,11 @@ class Door:
         route, params = found
         call.dialect = route.dialect
         body = await self._body(call, protocol, headers, route)
-        request = Request(call.method, call.path, headers, body, scope.query_string, params, call.request_id)
-        if route.reads_body:
-            self._answering.add(call, call.late)
+        request = Request(method, path, headers, body, scope.query_string, params, call.request_id)
+        if not route.reads_body:
+            call.answer(await exchange(route, request, services))
+            return
+        self._answering.add(call, call.late)
         try:
             call.answer(await exchange(route, request, services))
         finally:

@@ -42,6 +42,12 @@ def read(headers: Mapping[str, str], body: bytes) -> list[Event]:
     return events
 
 
+def is_batch(headers: Mapping[str, str]) -> bool:
+    """Say whether a request, which `read` has read, is a batch: even one of a single event is answered as such."""
+    content_type = headers.get("content-type", "")
+    return is_event_format(content_type) and syntax.media_type(content_type) == BATCH
+
+
 def binary_headers(event: Event) -> dict[str, str]:
     """Give the headers of an event in binary mode; the body is its data."""
     headers = {f"ce-{name}": percent.encode(text) for name, text in event.attributes.items() if name != "datacontenttype"}

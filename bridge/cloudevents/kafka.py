@@ -84,8 +84,8 @@ def event_of(headers: Sequence[tuple[str, bytes]] | None, value: bytes | None) -
 
 def record_key(event: Event) -> bytes:
     """Give the key of an event's record: `<tenant>/<partitionkey or event key>`; one key, one order."""
-    attributes = event.attributes
-    return f"{attributes.get('tenantid', '')}/{attributes.get('partitionkey') or attributes.get('eventkey', '')}".encode()
+    given = event.attributes.get
+    return f"{given('tenantid', '')}/{given('partitionkey') or given('eventkey', '')}".encode()
 
 
 def _attribute_name(header: str) -> str:
