@@ -13,6 +13,7 @@ import hmac
 import re
 import secrets
 import time
+from functools import lru_cache
 from typing import Final
 
 from bridge.credentials import digest
@@ -35,7 +36,13 @@ def by_api_key(registry: View, text: str) -> Principal:
     found = registry.api_key(digest(text))
     if found is None or not found.valid(int(time.time() * 1000)) or not registry.active(found.tenant):
         raise NotAuthenticated
-    return Principal(found.tenant, frozenset(found.scopes), found.name, found.event_type)
+    return _principal(found.tenant, found.scopes, found.name, found.event_type)
+
+
+@lru_cache(maxsize=1024)
+def _principal(tenant: str, scopes: tuple[str, ...], credential: str, event_type: str) -> Principal:
+    """Make the principal of a key, once for what the key says; whether the key is valid is asked on every request."""
+    return Principal(tenant, frozenset(scopes), credential, event_type)
 
 
 def by_signature(registry: View, body: bytes, header: str, source: str | None) -> Principal:

@@ -9,17 +9,34 @@ Labels are bounded (dialect, status code, process, outcome, reason), never a ten
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` beside every counter tells nobody anything
 
 REGISTRY = CollectorRegistry()
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Histogram(prometheus_client.Histogram):
+    """The client library's, and a quicker way to observe many amounts."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Do what `observe` does for each amount, with one lock for each bucket that is met instead of two for each amount."""
+        met: dict[int, int] = {}
+        for amount in amounts:
+            bucket = bisect_left(self._upper_bounds, amount)
+            met[bucket] = met.get(bucket, 0) + 1
+        self._sum.inc(sum(amounts))
+        for bucket, times in met.items():
+            self._buckets[bucket].inc(times)
+
 
 INGRESS_REQUESTS = Counter(
     "evb_ingress_requests_total",

@@ -7,6 +7,8 @@ The intake, the worker (for emitted events) and the rebuild use it, so that a re
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 
 from bridge.domain.event import Event
@@ -14,6 +16,11 @@ from bridge.domain.view import EventSummary
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(EventSummary)
+_Written = msgspec.defstruct("_Written", [field.name for field in dataclasses.fields(EventSummary)], frozen=True)
+"""A summary that is only made to be written: a tenth of the price of a frozen dataclass."""
+
+Fields = tuple[str, str, str, str, str, str, str, str, str, str, int, int, int]
+"""The fields of `EventSummary`, in their order."""
 
 
 def summarise(event: Event, accepted_ms: int) -> EventSummary:
@@ -23,24 +30,12 @@ def summarise(event: Event, accepted_ms: int) -> EventSummary:
     Shape:  the event has the attributes that the bridge adds; `accepted_ms` is the timestamp of its record.
     Raises: KeyError where `eventkey` or `tenantid` is missing, ValueError where `hops` is no number: no event of ours.
     """
-    given = event.attributes
-    text = given.get
-    key = given["eventkey"]
-    return EventSummary(
-        key=key,
-        tenant=given["tenantid"],
-        id=given["id"],
-        source=given["source"],
-        type=given["type"],
-        subject=text("subject", ""),
-        time=text("time", ""),
-        content_type=text("datacontenttype", ""),
-        correlation_id=text("correlationid") or key,
-        causation_id=text("causationid", ""),
-        hops=int(text("hops", "0")),
-        accepted_ms=accepted_ms,
-        size=len(event.data),
-    )
+    return EventSummary(*_fields(event, accepted_ms))
+
+
+def written(event: Event, accepted_ms: int) -> bytes:
+    """Give the JSON of an event's summary, as `encode(summarise(…))` would. Raises: as `summarise`."""
+    return _ENCODER.encode(_Written(*_fields(event, accepted_ms)))
 
 
 def encode(summary: EventSummary) -> bytes:
@@ -51,3 +46,24 @@ def encode(summary: EventSummary) -> bytes:
 def decode(value: bytes) -> EventSummary:
     """Read a summary. Raises: ValueError where the bytes are not one."""
     return _DECODER.decode(value)
+
+
+def _fields(event: Event, accepted_ms: int) -> Fields:
+    given = event.attributes
+    text = given.get
+    key = given["eventkey"]
+    return (
+        key,
+        given["tenantid"],
+        given["id"],
+        given["source"],
+        given["type"],
+        text("subject", ""),
+        text("time", ""),
+        text("datacontenttype", ""),
+        text("correlationid") or key,
+        text("causationid", ""),
+        int(given["hops"]) if "hops" in given else 0,
+        accepted_ms,
+        len(event.data),
+    )

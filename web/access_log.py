@@ -23,28 +23,27 @@ QUIET_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 """Asked every few seconds by machines; their lines would hide the others."""
 WAITING_LINES = 20_000
 Line = tuple[float, str, str, int, float, int, str, str]
+"""The wall clock in seconds, method, path, status, seconds taken, bytes of the body, dialect, request id."""
 
 
 class AccessLog:
-    """The access log of one process."""
+    """The access log of one process; lines are wanted where it is `enabled`."""
 
     def __init__(self, settings: Settings) -> None:
         self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._render = _json if as_json(settings) else _readable
-        self._enabled = settings.log_level in ("debug", "info")
+        self.enabled = settings.log_level in ("debug", "info")
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._thread.start()
 
-    def add(
-        self, *, time_s: float, method: str, path: str, status: int, seconds: float, size: int, dialect: str, request_id: str
-    ) -> None:
-        """Queue a line, or drop it where too many wait. `time_s` is the wall clock, `size` the body's bytes."""
-        if not self._enabled or path in QUIET_PATHS:
+    def add(self, line: Line) -> None:
+        """Queue a line, or drop it where too many wait."""
+        if line[2] in QUIET_PATHS:
             return
         if self._lines.qsize() >= WAITING_LINES:
             LOG_LINES_DROPPED.inc()
             return
-        self._lines.put((time_s, method, path, status, seconds, size, dialect, request_id))
+        self._lines.put(line)
 
     def close(self) -> None:
         """Write what waits, for at most a second."""

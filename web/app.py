@@ -23,7 +23,8 @@ from bridge.domain.errors import BridgeError, BrokerUnavailable, NotFound
 from bridge.domain.limits import ANSWER_S
 from web import pages
 from web.api import deadletters
-from web.call import OTHER, UNCONFIRMED, count
+from web.call import OTHER, UNCONFIRMED
+from web.counting import count
 from web.http import rules
 from web.http.exchange import ALWAYS, crash, exchange, refuse
 from web.http.messages import Answer, Route

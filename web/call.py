@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from typing import Any
 
 from bridge.domain.errors import BrokerUnavailable
-from bridge.metrics import INGRESS_DURATION, INGRESS_IN_PROGRESS, INGRESS_REQUESTS
 from web.access_log import AccessLog
+from web.counting import Tally
 from web.http.exchange import headers_of, refuse
 from web.http.limits import Header
 from web.http.messages import Answer
@@ -18,6 +17,7 @@ CLIENT_GONE = 499
 UNCONFIRMED = "There is no confirmation yet. Repeat the request with the same id."
 OTHER = "other"
 """The label of what belongs to no dialect."""
+AT_ONCE = Tally()
 
 
 class Call:
@@ -28,15 +28,16 @@ class Call:
     is dropped.
     """
 
-    __slots__ = ("_began", "_done", "_log", "_protocol", "dialect", "method", "path", "request_id")
+    __slots__ = ("_began", "_done", "_log", "_protocol", "_tally", "dialect", "method", "path", "request_id")
 
-    def __init__(self, log: AccessLog, scope: Any, protocol: Any) -> None:
+    def __init__(self, log: AccessLog, scope: Any, protocol: Any, tally: Tally = AT_ONCE) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.request_id = ""
         self.dialect = OTHER
         self._log, self._protocol, self._began, self._done = log, protocol, time.perf_counter(), False
-        INGRESS_IN_PROGRESS.inc()
+        self._tally = tally
+        tally.began()
 
     def answer(self, answer: Answer) -> None:
         """Send an answer with the headers that every answer has."""
@@ -45,8 +46,9 @@ class Call:
     def send(self, answer: Answer, headers: list[Header]) -> None:
         """Send an answer as it is; its length is added by the server."""
         if not self._done:
-            self._protocol.response_bytes(answer.status, headers, answer.body)
-            self._finish(answer.status, len(answer.body))
+            status, body = answer.status, answer.body
+            self._protocol.response_bytes(status, headers, body)
+            self._finish(status, len(body))
 
     def late(self) -> None:
         """Answer that nobody knows: the handler has taken longer than any client was promised to wait."""
@@ -60,31 +62,6 @@ class Call:
     def _finish(self, status: int, size: int) -> None:
         self._done = True
         seconds = time.perf_counter() - self._began
-        INGRESS_IN_PROGRESS.dec()
-        count(self.dialect, status, seconds)
-        self._log.add(
-            time_s=time.time(),
-            method=self.method,
-            path=self.path,
-            status=status,
-            seconds=seconds,
-            size=size,
-            dialect=self.dialect,
-            request_id=self.request_id,
-        )
-
-
-def count(dialect: str, status: int, seconds: float) -> None:
-    """Count one answered request."""
-    _requests(dialect, status).inc()
-    _duration(dialect).observe(seconds)
-
-
-@lru_cache(maxsize=1024)
-def _requests(dialect: str, status: int) -> Any:
-    return INGRESS_REQUESTS.labels(dialect, str(status))
-
-
-@lru_cache(maxsize=64)
-def _duration(dialect: str) -> Any:
-    return INGRESS_DURATION.labels(dialect)
+        self._tally.ended(self.dialect, status, seconds)
+        if self._log.enabled:
+            self._log.add((time.time(), self.method, self.path, status, seconds, size, self.dialect, self.request_id))

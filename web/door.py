@@ -27,6 +27,7 @@ from web import lifeline, wsgi
 from web.access_log import AccessLog
 from web.app import create_app
 from web.call import Call
+from web.counting import Tally
 from web.deadlines import Deadlines
 from web.http import rules
 from web.http.exchange import crash, exchange, refuse
@@ -69,6 +70,7 @@ class Door:
         self._answering = Deadlines(loop, ANSWER_S)
         self._pool = ThreadPoolExecutor(FLASK_THREADS, "flask")
         self.log = AccessLog(self._settings)
+        self._tally = Tally(loop)
         self._opening = loop.create_task(self._open())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +79,7 @@ class Door:
         self.log.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        call = Call(self.log, scope, protocol)
+        call = Call(self.log, scope, protocol, self._tally)
         try:
             headers = header_map(scope.headers)
             call.request_id = rules.request_id_of(headers)
@@ -91,8 +93,9 @@ class Door:
             call.answer(crash(err, call.request_id))
 
     async def _answer(self, call: Call, scope: Any, protocol: Any, headers: Mapping[str, str]) -> None:
-        rules.check_path(call.path)
-        found = self._table.find(call.method, call.path)
+        method, path = call.method, call.path
+        rules.check_path(path)
+        found = self._table.find(method, path)
         services = self._services
         if found is None or services is None:
             await self._through_flask(call, scope, protocol, headers)
@@ -100,9 +103,11 @@ class Door:
         route, params = found
         call.dialect = route.dialect
         body = await self._body(call, protocol, headers, route)
-        request = Request(call.method, call.path, headers, body, scope.query_string, params, call.request_id)
-        if route.reads_body:
-            self._answering.add(call, call.late)
+        request = Request(method, path, headers, body, scope.query_string, params, call.request_id)
+        if not route.reads_body:
+            call.answer(await exchange(route, request, services))
+            return
+        self._answering.add(call, call.late)
         try:
             call.answer(await exchange(route, request, services))
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bridge.cloudevents import jsonformat, jsontext, percent, producer, syntax
+from bridge.cloudevents import jsonformat, jsontext, percent, plain, producer, syntax
 from bridge.cloudevents.attributes import is_event_format
 from bridge.domain.errors import Fault, InvalidEvent, UnsupportedMedia
 from bridge.domain.event import Event
@@ -26,6 +26,9 @@ def read(headers: Mapping[str, str], body: bytes) -> list[Event]:
     Raises: InvalidEvent with every fault (`header:ce-id`, or a JSON Pointer); UnsupportedMedia for another event format.
     Source: HTTP protocol binding section 3; docs/decisions/0040-how-strict-the-native-door-is.md
     """
+    event = plain.event_of(headers, body)
+    if event is not None:
+        return [event]
     content_type = headers.get("content-type", "")
     if not is_event_format(content_type):
         events, faults = _read_binary(headers, body)
@@ -37,6 +40,12 @@ def read(headers: Mapping[str, str], body: bytes) -> list[Event]:
     if faults:
         raise InvalidEvent(*faults)
     return events
+
+
+def is_batch(headers: Mapping[str, str]) -> bool:
+    """Say whether a request, which `read` has read, is a batch: even one of a single event is answered as such."""
+    content_type = headers.get("content-type", "")
+    return is_event_format(content_type) and syntax.media_type(content_type) == BATCH
 
 
 def binary_headers(event: Event) -> dict[str, str]:

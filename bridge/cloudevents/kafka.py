@@ -8,7 +8,9 @@ values take one look each. It never opens the data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 
 from bridge.cloudevents import attributes as rules
 from bridge.domain.errors import Fault, InvalidEvent
@@ -17,9 +19,9 @@ from bridge.domain.event import Event
 Headers = list[tuple[str, bytes]]
 
 _KNOWN_NAMES, _NAME_CHARS = 1024, 20  # bounds on what a stranger's header names can make us remember
+_SET_CHARS = 400  # the same for a set of names that come together
 
 _attribute_of: dict[str, str] = {"content-type": "datacontenttype"}
-_header_of: dict[str, str] = {}
 
 
 def headers_of(event: Event) -> Headers:
@@ -28,16 +30,25 @@ def headers_of(event: Event) -> Headers:
 
     Shape: values are UTF-8; `content-type` is absent where the event has no `datacontenttype`.
     """
-    headers: Headers = []
-    content_type = None
-    for name, value in event.attributes.items():
-        if name == "datacontenttype":
-            content_type = value
-        else:
-            headers.append((_header_of.get(name) or _header_name(name), value.encode()))
-    if content_type is not None:
-        headers.append(("content-type", content_type.encode()))
-    return headers
+    names = tuple(event.attributes)
+    if len("".join(names)) > _SET_CHARS:
+        headers, values = _header_names.__wrapped__(names)
+    else:
+        headers, values = _header_names(names)
+    return list(zip(headers, map(str.encode, values(event.attributes)), strict=True))
+
+
+@lru_cache(maxsize=256)
+def _header_names(names: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[Mapping[str, str]], Sequence[str]]]:
+    """Name the headers of attributes that come together, in their order, and what takes the values from the attributes."""
+    ordered = [name for name in names if name != "datacontenttype"]
+    headers = [f"ce_{name}" for name in ordered]
+    if len(ordered) < len(names):
+        ordered.append("datacontenttype")
+        headers.append("content-type")
+    if len(ordered) > 1:
+        return tuple(headers), itemgetter(*ordered)
+    return tuple(headers), lambda attributes: [attributes[name] for name in ordered]  # itemgetter of one gives no tuple
 
 
 def event_of(headers: Sequence[tuple[str, bytes]] | None, value: bytes | None) -> Event:
@@ -73,14 +84,8 @@ def event_of(headers: Sequence[tuple[str, bytes]] | None, value: bytes | None) -
 
 def record_key(event: Event) -> bytes:
     """Give the key of an event's record: `<tenant>/<partitionkey or event key>`; one key, one order."""
-    attributes = event.attributes
-    return f"{attributes.get('tenantid', '')}/{attributes.get('partitionkey') or attributes.get('eventkey', '')}".encode()
-
-
-def _header_name(attribute: str) -> str:
-    if len(_header_of) < _KNOWN_NAMES and len(attribute) <= _NAME_CHARS:
-        _header_of[attribute] = f"ce_{attribute}"
-    return f"ce_{attribute}"
+    given = event.attributes.get
+    return f"{given('tenantid', '')}/{given('partitionkey') or given('eventkey', '')}".encode()
 
 
 def _attribute_name(header: str) -> str:

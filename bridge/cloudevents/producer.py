@@ -30,7 +30,9 @@ _SYNTAX: Mapping[str, Callable[[str], str]] = {
     "datacontenttype": _content_type_fault,
 }
 _LIMITS = {"correlationid": CORRELATION_CHARS}
-_REPEATED = frozenset({"specversion", "source", "type", "datacontenttype", "dataschema"})
+LOOKED_AT = frozenset({"specversion", *_SYNTAX, *_LIMITS})
+"""Where a text that is neither empty nor long may be wrong all the same."""
+REPEATED = frozenset({"specversion", "source", "type", "datacontenttype", "dataschema"})
 """What the same producer sends with the same value again and again: looked at once."""
 _SHORT = 256
 
@@ -45,10 +47,10 @@ def attribute_faults(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]
         yield "", f"has {len(attributes)} attributes; the limit is {ATTRIBUTES}"
         return
     for name, text in attributes.items():
-        if name in _REPEATED and len(text) <= _SHORT:
+        if name in REPEATED and len(text) <= _SHORT:
             fault = _seen_fault(name, text)
         else:
-            fault = rules.name_fault(name) or _value_fault(name, text)
+            fault = rules.name_fault(name) or value_fault(name, text)
         if fault:
             yield name, fault
     for name in rules.REQUIRED:
@@ -56,7 +58,8 @@ def attribute_faults(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]
             yield name, "is required"
 
 
-def _value_fault(name: str, text: str) -> str:
+def value_fault(name: str, text: str) -> str:
+    """Say what is wrong with the value of one attribute, whose name is in order."""
     if name in RESERVED:
         return "is set by the bridge and must not be sent"
     if not text:
@@ -72,4 +75,4 @@ def _value_fault(name: str, text: str) -> str:
     return check(text) if check else ""
 
 
-_seen_fault = lru_cache(maxsize=4096)(_value_fault)
+_seen_fault = lru_cache(maxsize=4096)(value_fault)

@@ -25,7 +25,7 @@ BridgeError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,7 @@ class UnsupportedMedia(Refused):
     code, title, status = "unsupported-media", "Unsupported content type", 415
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """What is left of one rate window: `limit` per `window_s` seconds, `remaining` now, all free again in `reset_s` seconds."""
 
     name: str

@@ -22,9 +22,12 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def _uuid5(*parts: str | int) -> str:
-    array = ",".join(_quote(part) if isinstance(part, str) else str(part) for part in parts)
-    name = NAMESPACE + f"[{array}]".encode("utf-8", "surrogatepass")
-    text = hashlib.sha1(name, usedforsecurity=False).hexdigest()
+    return _named(f"[{','.join(_quote(part) if isinstance(part, str) else str(part) for part in parts)}]")
+
+
+def _named(array: str) -> str:
+    """Give the UUIDv5 of a JSON array's text."""
+    text = hashlib.sha1(NAMESPACE + array.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
@@ -36,7 +39,7 @@ def event_key(tenant: str, source: str, event_id: str, event_type: str, content_
     """
     content = hashlib.sha256(f"{event_type}\n{content_type}\n".encode("utf-8", "surrogatepass"))
     content.update(data)
-    return _uuid5(tenant, source, event_id, content.hexdigest())
+    return _named(f'[{_quote(tenant)},{_quote(source)},{_quote(event_id)},"{content.hexdigest()}"]')
 
 
 def emitted_key(execution: str, index: int) -> str:

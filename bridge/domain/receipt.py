@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bridge.domain.errors import Quota
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """
     An event as a dialect understood it, before the bridge has named it.
 
@@ -25,8 +24,7 @@ class Draft:
     correlation_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """
     Kafka has the event.
 
@@ -40,8 +38,7 @@ class Receipt:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """One receipt per draft, in order, and what is left of the tenant's rate windows."""
 
     receipts: tuple[Receipt, ...]

@@ -36,6 +36,7 @@ from bridge.settings import Settings
 LOG = logs.get("bridge.intake")
 
 WAIT_S: Final = ANSWER_S - 0.5  # a request whose events are not confirmed by then is answered 503
+WRITE: Final = Scope.EVENTS_WRITE  # a member of an enum is looked up by a call
 LOOK_S: Final = 0.1  # how often waiting requests are looked through
 POLL_S: Final = 0.04  # how often a repetition looks whether the first post has arrived
 
@@ -100,7 +101,7 @@ class Intake:
         Raises: NotAllowed; InvalidEvent where a batch names an event twice; TooManyRequests and Conflict (nothing was
                 written); TooLarge; BrokerUnavailable (perhaps written: repeat with the same ids); ViewUnavailable.
         """
-        principal.require(Scope.EVENTS_WRITE)
+        principal.require(WRITE)
         if len(drafts) > 1:
             require_distinct(drafts)
         if not self._breaker.lets_through(self._loop.time()):
@@ -108,10 +109,10 @@ class Intake:
         admission = self._begin(drafts, principal.tenant)
         known, quotas = await admission.entry
         deadline = admission.since + WAIT_S
-        receipts = [
-            _receipt(entrant) if text is None else await self._first_receipt(entrant, text, deadline)
-            for entrant, text in zip(admission.entrants, known, strict=True)
-        ]
+        receipts = []
+        for index, entrant in enumerate(admission.entrants):
+            text = known[index]
+            receipts.append(_receipt(entrant) if text is None else await self._first_receipt(entrant, text, deadline))
         return Accepted(tuple(receipts), quotas)
 
     async def close(self, timeout_s: float) -> bool:
@@ -125,10 +126,10 @@ class Intake:
 
     def _begin(self, drafts: Sequence[Draft], tenant: str) -> Admission:
         now_ms = time.time_ns() // 1_000_000
-        entrants = [
-            Entrant(stamp(draft, tenant), draft.born, now_ms, self._expected(tenant, draft.attributes["type"]))
-            for draft in drafts
-        ]
+        entrants = []
+        for draft in drafts:
+            expected = self._expected(tenant, draft.attributes["type"])
+            entrants.append(Entrant(stamp(draft, tenant), draft.born, now_ms, expected))
         self._requests += 1
         admission = Admission(self._road, entrants, f"{self._owner}x{self._requests}")
         if not self._waiting:
@@ -139,19 +140,19 @@ class Intake:
         return admission
 
     def _decided(self, admission: Admission, tenant: str, windows: Sequence[Window], verdict: Verdict) -> None:
-        events = len(admission.entrants)
         if isinstance(verdict, Exception):
             self._note(True, verdict)
             self._decide_alone(admission, tenant, windows)
             return
-        self._note(False)
+        if self._degraded:
+            self._note(False)
         if isinstance(verdict, Admitted):
             self.view_whole = verdict.view_whole
             admission.send(verdict.known, verdict.quotas)
         elif isinstance(verdict, Full):
-            admission.refuse(_too_many(tenant, verdict.quotas, verdict.wait_s, events))
+            admission.refuse(_too_many(tenant, verdict.quotas, verdict.wait_s, len(admission.entrants)))
         else:
-            admission.refuse(_conflict(verdict, events))
+            admission.refuse(_conflict(verdict, len(admission.entrants)))
 
     def _decide_alone(self, admission: Admission, tenant: str, windows: Sequence[Window]) -> None:
         """Limit within this process; repetitions are not found, and the view will be rebuilt (`Settlement`)."""
@@ -179,7 +180,9 @@ class Intake:
     def _look(self) -> None:
         waiting, oldest = self._waiting, self._loop.time() - WAIT_S
         while waiting and (waiting[0].entry.done() or waiting[0].since < oldest):
-            waiting.popleft().refuse(BrokerUnavailable("Kafka did not confirm the event in time; repeat it with the same id."))
+            admission = waiting.popleft()
+            if not admission.entry.done():
+                admission.refuse(BrokerUnavailable("Kafka did not confirm the event in time; repeat it with the same id."))
         if waiting:
             self._loop.call_later(LOOK_S, self._look)
 
@@ -200,8 +203,8 @@ class Intake:
 
 
 def _receipt(entrant: Entrant) -> Receipt:
-    event = entrant.event
-    return Receipt(event.key, event.correlation_id, event.type, entrant.accepted_ms)
+    given = entrant.event.attributes
+    return Receipt(given["eventkey"], given["correlationid"], given["type"], entrant.accepted_ms)
 
 
 def _too_many(tenant: str, quotas: tuple[Quota, ...], wait_s: int, events: int) -> TooManyRequests:

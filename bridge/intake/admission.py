@@ -20,7 +20,6 @@ from bridge.domain.errors import BridgeError, BrokerUnavailable, Quota, TooLarge
 from bridge.domain.limits import RECORD_BYTES
 from bridge.intake.breaker import Breaker
 from bridge.kafka.producer import LoopProducer
-from bridge.metrics import EVENTS_ACCEPTED
 from bridge.redis.gate import Entrant
 from bridge.redis.settlement import Settlement
 
@@ -74,16 +73,18 @@ class Admission:
     def send(self, known: tuple[bytes | None, ...], quotas: tuple[Quota, ...]) -> None:
         """Give Kafka every event that is not known yet."""
         self._known, self._quotas = known, quotas
-        new = [entrant for entrant, text in zip(self.entrants, known, strict=True) if text is None]
-        self._left = len(new)
-        for index, entrant in enumerate(new):
-            try:
-                self._produce(entrant)
-            except (BufferError, KafkaException) as err:
-                self._give_up(new[index:], _why(err))
-                return
-        if not new:
+        self._left = known.count(None)
+        if not self._left:
             self._arrived()
+            return
+        for index, entrant in enumerate(self.entrants):
+            if known[index] is None:
+                try:
+                    self._produce(entrant)
+                except (BufferError, KafkaException) as err:
+                    unsent = [self.entrants[at] for at in range(index, len(known)) if known[at] is None]
+                    self._give_up(unsent, _why(err))
+                    return
 
     def _produce(self, entrant: Entrant) -> None:
         road, event = self._road, entrant.event
@@ -110,7 +111,6 @@ class Admission:
             self.refuse(_meaning(error))
             road.settlement.say((entrant, self.owner, ""))
             return
-        EVENTS_ACCEPTED.inc()
         road.settlement.say((entrant, self.owner, f"{message.partition()}:{message.offset()}"))
         self._left -= 1
         if self._left == 0:

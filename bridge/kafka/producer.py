@@ -12,12 +12,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
 
 Report = Callable[[KafkaError | None, Message], None]
 Headers = list[tuple[str, bytes]]
+ANY_PARTITION: Final = -1  # librdkafka's word for "the key decides"
 
 
 class OnFatal(Protocol):
@@ -65,10 +66,9 @@ class LoopProducer:
         def reported(error: KafkaError | None, message: Message) -> None:
             self._reports.append((report, error, message))
 
-        options: dict[str, Any] = {"headers": headers, "on_delivery": reported, "timestamp": timestamp_ms}
-        if partition is not None:
-            options["partition"] = partition
-        self._producer.produce(topic, value, key, **options)
+        given: Any = headers  # its stub wants a list that may hold other values too
+        to = ANY_PARTITION if partition is None else partition
+        self._producer.produce(topic, value, key, to, on_delivery=reported, timestamp=timestamp_ms, headers=given)
 
     def waiting(self) -> int:
         """Count the records and reports that are still on their way."""

@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from bridge.domain.errors import Quota
 from bridge.domain.event import Event
 from bridge.domain.ids import execution_id
 from bridge.domain.limits import Window
 from bridge.redis.connection import Reply
-from bridge.redis.keys import Keys, event_member, execution_member, pointer
+from bridge.redis.keys import Keys, execution_member, pointer
 from bridge.redis.pipe import Argument, Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
-from bridge.summaries import encode, summarise
+from bridge.summaries import written
 
 PENDING_S: Final = 30.0
 CALL_EVENTS: Final = 200  # events that share a script call: a few milliseconds of Redis' time
 
 
-@dataclass(slots=True)
-class Entrant:
+class Entrant(msgspec.Struct):
     """
     One event at the gate: named and stamped, with the processes that are expected to run it.
 
@@ -44,8 +44,7 @@ class Entrant:
     event_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """
     Every event may come in; `known` holds what is kept of those that have come before, None for the others.
 
@@ -57,15 +56,13 @@ class Admitted:
     view_whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Clashing:
+class Clashing(msgspec.Struct, frozen=True):
     """Some ids stand for other events; `indexes` counts from 0."""
 
     indexes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
+class Full(msgspec.Struct, frozen=True):
     """A rate window is full; the request would fit after `wait_s` seconds."""
 
     quotas: tuple[Quota, ...]
@@ -113,9 +110,9 @@ class Gate:
             call = self._begin(tenant, windows)
         call.waiting.append(done)
         call.events += len(entrants)
-        call.args += (owner, len(entrants))
+        call.args.append(len(entrants))
         for entrant in entrants:
-            self._describe(entrant, call.keys, call.args)
+            self._describe(entrant, owner, call)
 
     def _begin(self, tenant: str, windows: Sequence[Window]) -> _Call:
         """Open a call; one that the tenant has open already leaves first."""
@@ -134,24 +131,26 @@ class Gate:
             args = [self._pipe.run_id, *self._bounds, len(leaving.windows), *sizes, len(leaving.waiting), *leaving.args]
             self._pipe.send_script(self._gate, leaving.keys, args, partial(_decided, leaving))
 
-    def _describe(self, entrant: Entrant, keys: list[Argument], args: list[Argument]) -> None:
-        names, event, expected = self._keys, entrant.event, entrant.expected
-        tenant, key, correlation_id = event.tenant, event.key, event.correlation_id
+    def _describe(self, entrant: Entrant, owner: str, call: _Call) -> None:
+        names, event, expected, accepted_ms = self._keys, entrant.event, entrant.expected, entrant.accepted_ms
+        given = event.attributes
+        tenant, key, correlation_id = given["tenantid"], given["eventkey"], given["correlationid"]
         self._place(entrant)
-        keys += (entrant.id_name, entrant.event_name, names.correlation(tenant, correlation_id))
-        summary = encode(summarise(event, entrant.accepted_ms))
-        args += (key, int(entrant.born), entrant.accepted_ms, correlation_id, summary, event_member(key), len(expected))
+        call.keys += (entrant.id_name, entrant.event_name, names.correlation(tenant, correlation_id))
+        note = "" if entrant.born else f"|{key}|{accepted_ms}|{correlation_id}|{owner}"
+        call.args += (key, note, written(event, accepted_ms), len(expected))
         for process in expected:
             execution = execution_id(key, process)
-            keys.append(names.execution(tenant, execution))
-            args += (execution_member(execution), pointer(key, process))
+            call.keys.append(names.execution(tenant, execution))
+            call.args += (execution_member(execution), pointer(key, process))
 
     def _place(self, entrant: Entrant) -> None:
         """Name the event's keys, once. A born event needs no look-up by its id, so its own key stands in."""
         if not entrant.event_name:
-            names, event = self._keys, entrant.event
-            entrant.event_name = names.event(event.tenant, event.key)
-            entrant.id_name = entrant.event_name if entrant.born else names.id(event.tenant, event.source, event.id)
+            names, given = self._keys, entrant.event.attributes
+            tenant = given["tenantid"]
+            entrant.event_name = names.event(tenant, given["eventkey"])
+            entrant.id_name = entrant.event_name if entrant.born else names.id(tenant, given["source"], given["id"])
 
     def settle(self, outcomes: Sequence[tuple[Entrant, str, str]], done: Callable[[Reply], None]) -> None:
         """
@@ -174,8 +173,12 @@ class Gate:
 
 
 def _decided(call: _Call, reply: Reply) -> None:
-    failed = isinstance(reply, Exception)
-    verdicts = [reply] * len(call.waiting) if failed else [_verdict(one, call.windows, reply[0] == 1) for one in reply[1:]]
+    verdicts: list[Verdict]
+    if isinstance(reply, Exception):
+        verdicts = [reply] * len(call.waiting)
+    else:
+        windows = [(f"{window.seconds}s", window.quota, window.seconds) for window in call.windows]
+        verdicts = [_verdict(one, windows, reply[0] == 1) for one in reply[1:]]
     for done, verdict in zip(call.waiting, verdicts, strict=True):
         try:
             done(verdict)
@@ -184,21 +187,14 @@ def _decided(call: _Call, reply: Reply) -> None:
             asyncio.get_running_loop().call_exception_handler(fault)
 
 
-def _verdict(reply: list[Reply], windows: Sequence[Window], view_whole: bool) -> Verdict:
-    if reply[0] == 2:
+def _verdict(reply: list[Reply], windows: Sequence[tuple[str, int, int]], view_whole: bool) -> Verdict:
+    kind = reply[0]
+    if kind == 2:
         return Clashing(tuple(reply[1]))
-    states = iter(reply[2:])
-    quotas = tuple(
-        [
-            Quota(_name(window.seconds), window.quota, window.seconds, remaining, -(-reset_ms // 1000))
-            for window, remaining, reset_ms in zip(windows, states, states, strict=True)
-        ]
-    )
-    if reply[0] == 1:
-        return Admitted(tuple(reply[1]), quotas, view_whole)
-    return Full(quotas, max(1, -(-reply[1] // 1000)))
-
-
-@lru_cache(maxsize=1024)
-def _name(seconds: int) -> str:
-    return f"{seconds}s"
+    quotas, at = [], 2
+    for name, quota, seconds in windows:
+        quotas.append(Quota(name, quota, seconds, reply[at], -(-reply[at + 1] // 1000)))
+        at += 2
+    if kind == 1:
+        return Admitted(tuple(reply[1]), tuple(quotas), view_whole)
+    return Full(tuple(quotas), max(1, -(-reply[1] // 1000)))

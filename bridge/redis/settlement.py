@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from bridge.metrics import EVENTS_ACCEPTED
 from bridge.redis.connection import Reply
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.gate import Entrant, Gate
@@ -46,7 +47,8 @@ class Settlement:
             self._tell(outcomes[start : start + CALL_EVENTS])
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        confirmed = any(position for _, _, position in outcomes)
+        confirmed = sum(1 for _, _, position in outcomes if position)
+        EVENTS_ACCEPTED.inc(confirmed)
         self._calls += 1
 
         def told(reply: Reply) -> None:

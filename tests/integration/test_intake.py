@@ -74,7 +74,7 @@ async def test_an_accepted_event_lies_in_kafka_as_it_was_sent(door: Door) -> Non
 
 async def test_a_born_event_is_known_by_its_own_id_and_keeps_the_chosen_correlation(door: Door) -> None:
     name = str(uuid_utils.uuid7())
-    born = replace(draft(name), born=True, correlation_id="mine | yours")
+    born = draft(name)._replace(born=True, correlation_id="mine | yours")
     (receipt,) = (await door.intake.accept([born], WRITER)).receipts
     assert (receipt.key, receipt.correlation_id) == (name, "mine | yours")
     (record,) = stored(door.settings)
@@ -101,9 +101,9 @@ async def test_writing_needs_its_scope(door: Door) -> None:
 
 
 async def test_a_repetition_gets_an_equal_receipt_and_no_second_record(door: Door) -> None:
-    (first,) = (await door.intake.accept([replace(draft("1"), correlation_id="first")], WRITER)).receipts
-    (again,) = (await door.intake.accept([replace(draft("1"), correlation_id="second")], WRITER)).receipts
-    assert again == replace(first, duplicate=True)
+    (first,) = (await door.intake.accept([draft("1")._replace(correlation_id="first")], WRITER)).receipts
+    (again,) = (await door.intake.accept([draft("1")._replace(correlation_id="second")], WRITER)).receipts
+    assert again == first._replace(duplicate=True)
     assert len(stored(door.settings)) == 1
 
 
@@ -139,7 +139,7 @@ async def test_fifty_parallel_posts_make_one_record_and_fifty_equal_receipts(set
     async with Door(settings) as one, Door(settings) as other:
         posts = [(one, other)[n % 2].intake.accept([draft("1")], WRITER) for n in range(50)]
         receipts = [accepted.receipts[0] for accepted in await asyncio.gather(*posts)]
-    assert len({replace(receipt, duplicate=False) for receipt in receipts}) == 1
+    assert len({receipt._replace(duplicate=False) for receipt in receipts}) == 1
     assert Counter(receipt.duplicate for receipt in receipts) == {False: 1, True: 49}
     assert len(stored(settings)) == 1
 

@@ -127,7 +127,7 @@ def test_a_correlation_id_needs_the_scope_and_leaves_the_attributes() -> None:
 
 def test_a_repetition_gets_the_same_bytes() -> None:
     first = Receipt("k1", "c1", "order.paid", 1_767_225_600_123)
-    shown = [wire.write(translate.receipt(one, Draft(CORE))) for one in (first, replace(first, duplicate=True))]
+    shown = [wire.write(translate.receipt(one, Draft(CORE))) for one in (first, first._replace(duplicate=True))]
     assert shown[0] == shown[1]
     assert json.loads(shown[0]) == {
         "key": "k1",

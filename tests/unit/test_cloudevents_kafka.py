@@ -104,11 +104,22 @@ def test_all_faults_come_at_once() -> None:
     assert len(refused.value.faults) == 7
 
 
+@pytest.mark.parametrize("names", [(), ("datacontenttype",), ("id",), ("datacontenttype", "id"), ("id", "y" * 500)])
+def test_headers_of_any_set_of_attributes(names: tuple[str, ...]) -> None:
+    others = [(f"ce_{name}", b"1") for name in names if name != "datacontenttype"]
+    content_type = [("content-type", b"1")] if "datacontenttype" in names else []
+    assert kafka.headers_of(Event(dict.fromkeys(names, "1"))) == others + content_type
+
+
 def test_strange_names_are_not_remembered_without_bound() -> None:
+    before = kafka._header_names.cache_info().misses
     for number in range(5000):
         kafka.event_of([*CORE, (f"ce_x{number}", b"1"), ("ce_" + "y" * 21 + str(number), b"1")], b"")
         kafka.headers_of(Event({f"x{number}": "1"}))
-    assert len(kafka._attribute_of) <= 1024 >= len(kafka._header_of)
+        kafka.headers_of(Event({f"x{number}": "1", "y" * 400: "1"}))
+    assert len(kafka._attribute_of) <= 1024
+    assert kafka._header_names.cache_info().currsize <= 256
+    assert kafka._header_names.cache_info().misses == 5000 + before, "long names are not remembered"
     assert max(map(len, kafka._attribute_of)) <= 23
 
 

@@ -38,6 +38,17 @@ async def by_key(request: Request, services: Services, scope: Scope, *, bearer: 
     A signature alone opens nothing here; beside a key it must be valid as well.
     Raises: NotAuthenticated, NotAllowed.
     """
+    headers = request.headers
+    if API_KEY in headers and "authorization" not in headers and SIGNATURE not in headers:
+        principal = authenticate.by_api_key(services.registry, headers[API_KEY])
+    else:
+        principal = _together(await _key_holders(request, services, bearer))
+    principal.require(scope)
+    return principal
+
+
+async def _key_holders(request: Request, services: Services, bearer: bool) -> list[Principal]:
+    """Check every credential of a request of which one at least must be a key."""
     keys = [request.headers[API_KEY]] if API_KEY in request.headers else []
     if bearer and "authorization" in request.headers:
         scheme, _, token = request.headers["authorization"].partition(" ")
@@ -47,9 +58,7 @@ async def by_key(request: Request, services: Services, scope: Scope, *, bearer: 
     principals = [authenticate.by_api_key(services.registry, key) for key in keys]
     if SIGNATURE in request.headers:
         principals.append(await _signer(request, services, None))
-    principal = _together(principals)
-    principal.require(scope)
-    return principal
+    return principals
 
 
 async def by_key_or_signature(request: Request, services: Services, scope: Scope, *, source: str | None = None) -> Caller:

@@ -20,18 +20,16 @@ def quota_headers(quotas: Sequence[Quota]) -> tuple[Header, ...]:
     """Give the two header fields, or none where no window is known."""
     if not quotas:
         return ()
-    policy = ", ".join([_policy(q.name, q.limit, q.window_s) for q in quotas])
-    state = ", ".join([f"{_text(q.name)};r={max(0, q.remaining)};t={max(0, q.reset_s)}" for q in quotas])
-    return ("ratelimit-policy", policy), ("ratelimit", state)
+    policies, states = [], []
+    for name, limit, window_s, remaining, reset_s in quotas:
+        text, policy = _policy(name, limit, window_s)
+        policies.append(policy)
+        states.append(f"{text};r={remaining if remaining > 0 else 0};t={reset_s if reset_s > 0 else 0}")
+    return ("ratelimit-policy", ", ".join(policies)), ("ratelimit", ", ".join(states))
 
 
 @lru_cache(maxsize=1024)
-def _policy(name: str, limit: int, window_s: int) -> str:
-    return f"{_text(name)};q={limit};w={window_s}"
-
-
-@lru_cache(maxsize=1024)
-def _text(name: str) -> str:
-    """Write a structured-field string (RFC 9651 section 3.3.3)."""
+def _policy(name: str, limit: int, window_s: int) -> tuple[str, str]:
+    """Write a window's name as a structured-field string (RFC 9651 section 3.3.3), and its policy."""
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{escaped}"', f'"{escaped}";q={limit};w={window_s}'

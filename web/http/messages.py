@@ -9,15 +9,16 @@ the fast server and any WSGI server give equal bytes.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from web.services import Services
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """
     One request, its body read whole and bounded.
 
@@ -30,12 +31,11 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     query: str = ""
-    path_params: Mapping[str, str] = field(default_factory=dict)
+    path_params: Mapping[str, str] = {}
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """One answer; header names are lower-case, and `content-length` is added by the door."""
 
     status: int

@@ -5,8 +5,8 @@
 -- KEYS  epoch, per rate window its log, then per event: id (the event's own key again where it was born here), event,
 --       correlation set, and one execution per expected process
 -- ARGV  server run id, s to keep, duplicate window ms, pending ms, windows, (quota, seconds)..., requests, then per request:
---       owner, events, then per event: event key, born here (1/0), accepted ms, correlation id, summary, member, expected
---       processes, (member, pointer)...
+--       events, then per event: event key, what its id will be known for as `|<event key>|<accepted ms>|<correlation id>|<owner>`
+--       (nothing where it was born here), summary, expected processes, (member, pointer)...
 -- Returns {epoch stands, per request one of
 --         {1, per event what is known of it or nil, (remaining, reset ms)...}
 --         {2, indexes of events whose id stands for another event}
@@ -117,12 +117,12 @@ end
 local function read()
   local names, key, argument = {KEYS[1]}, 2 + windows, 7 + 2 * windows
   for _ = 1, tonumber(ARGV[6 + 2 * windows]) do
-    local events = tonumber(ARGV[argument + 1])
-    argument = argument + 2
+    local events = tonumber(ARGV[argument])
+    argument = argument + 1
     for _ = 1, events do
-      if ARGV[argument + 1] == '0' then names[#names + 1] = KEYS[key] end
-      local processes = tonumber(ARGV[argument + 6])
-      key, argument = key + 3 + processes, argument + 7 + 2 * processes
+      if ARGV[argument + 1] ~= '' then names[#names + 1] = KEYS[key] end
+      local processes = tonumber(ARGV[argument + 3])
+      key, argument = key + 3 + processes, argument + 4 + 2 * processes
     end
   end
   local texts, found = redis.call('MGET', unpack(names)), {}
@@ -143,40 +143,39 @@ local function known(key, event_key)
   return of == event_key and text or 'other'
 end
 
-local function reserve(owner, key, argument)
-  local event_key, born, ms, cid = ARGV[argument], ARGV[argument + 1], ARGV[argument + 2], ARGV[argument + 3]
-  local stamp = whole(now)
-  if born == '0' then
-    local text = 'p|' .. event_key .. '|' .. ms .. '|' .. cid .. '|' .. owner .. '@' .. stamp
+local function reserve(key, argument)
+  local note, stamp = ARGV[argument + 1], whole(now)
+  if note ~= '' then
+    local text = 'p' .. note .. '@' .. stamp
     redis.call('SET', KEYS[key], text, 'EX', keep)
     texts[KEYS[key]] = text
   end
-  redis.call('HSET', KEYS[key + 1], 'd', ARGV[argument + 4], 'r', stamp)
+  redis.call('HSET', KEYS[key + 1], 'd', ARGV[argument + 2], 'r', stamp)
   redis.call('EXPIRE', KEYS[key + 1], keep)
-  local members = {ARGV[argument + 5]}
-  for process = 1, tonumber(ARGV[argument + 6]) do
-    members[process + 1] = ARGV[argument + 5 + 2 * process]
-    redis.call('SET', KEYS[key + 2 + process], ARGV[argument + 6 + 2 * process], 'NX', 'EX', keep)
+  local members = {'e:' .. ARGV[argument]} -- `event_member` in keys.py
+  for process = 1, tonumber(ARGV[argument + 3]) do
+    members[process + 1] = ARGV[argument + 2 + 2 * process]
+    redis.call('SET', KEYS[key + 2 + process], ARGV[argument + 3 + 2 * process], 'NX', 'EX', keep)
   end
   redis.call('SADD', KEYS[key + 2], unpack(members))
   redis.call('EXPIRE', KEYS[key + 2], keep)
 end
 
 -- Decide on one request, whose events begin at `key` and `argument`; gives the reply, and where the next request begins.
-local function decide(owner, events, key, argument)
+local function decide(events, key, argument)
   local found, clashes, starts, wait = {}, {}, {}, 0
   for _, window in ipairs(opened) do wait = math.max(wait, waits(window, events)) end
   for event = 1, events do
     starts[event] = {key, argument}
-    found[event] = ARGV[argument + 1] == '0' and known(KEYS[key], ARGV[argument])
+    found[event] = ARGV[argument + 1] ~= '' and known(KEYS[key], ARGV[argument])
     if found[event] == 'other' then clashes[#clashes + 1] = event - 1 end
-    local processes = tonumber(ARGV[argument + 6])
-    key, argument = key + 3 + processes, argument + 7 + 2 * processes
+    local processes = tonumber(ARGV[argument + 3])
+    key, argument = key + 3 + processes, argument + 4 + 2 * processes
   end
   if wait > 0 then return tell({3, wait}), key, argument end
   if #clashes > 0 then return {2, clashes}, key, argument end
   for event = 1, events do
-    if not found[event] then reserve(owner, starts[event][1], starts[event][2]) end
+    if not found[event] then reserve(starts[event][1], starts[event][2]) end
   end
   count(events)
   return tell({1, found}), key, argument
@@ -187,7 +186,7 @@ for w = 1, windows do opened[w] = open_window(w) end
 local replies = {epoch and string.sub(epoch, 1, #ARGV[1] + 1) == ARGV[1] .. ':' and 1 or 0}
 local key, argument = 2 + windows, 7 + 2 * windows
 for request = 1, tonumber(ARGV[6 + 2 * windows]) do
-  replies[request + 1], key, argument = decide(ARGV[argument], tonumber(ARGV[argument + 1]), key, argument + 2)
+  replies[request + 1], key, argument = decide(tonumber(ARGV[argument]), key, argument + 1)
 end
 write(last)
 return replies

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
-from bridge.cloudevents import http, syntax
+from bridge.cloudevents import http
 from bridge.domain.errors import UnsupportedMedia
-from bridge.domain.event import Event
 from bridge.domain.limits import LOOP_BYTES
 from bridge.domain.principal import Scope
 from bridge.domain.view import EventView
@@ -18,21 +18,26 @@ from web.http.messages import Answer, Request, Route
 from web.services import Services
 
 JSON_ANSWER = (("content-type", "application/json"),)
+WRITE, CORRELATE = Scope.EVENTS_WRITE, Scope.CORRELATION_SET  # a member of an enum is looked up by a call
 ALLOW = ("allow", "POST, OPTIONS")
 
 
 async def accept(request: Request, services: Services) -> Answer:
     """Answer `POST /events`: 202 once Kafka has every event of the request, else none of them counts."""
-    principal = await by_key(request, services, Scope.EVENTS_WRITE, bearer=True)
-    events = await _events(request)
-    drafts = translate.drafts(events, may_correlate=principal.may(Scope.CORRELATION_SET))
+    principal = await by_key(request, services, WRITE, bearer=True)
+    _refuse_encoding(request.headers)
+    given = request.headers, request.body
+    large = len(request.body) > LOOP_BYTES  # checking it would hold the event loop up
+    events = await asyncio.to_thread(http.read, *given) if large else http.read(*given)
+    drafts = translate.drafts(events, may_correlate=principal.may(CORRELATE))
     accepted = await services.intake.accept(drafts, principal)
-    receipts = [translate.receipt(one, draft) for one, draft in zip(accepted.receipts, drafts, strict=True)]
     headers = (*JSON_ANSWER, *quota_headers(accepted.quotas))
-    if syntax.media_type(request.headers.get("content-type", "")) == http.BATCH:
+    if http.is_batch(request.headers):
+        receipts = [translate.receipt(one, draft) for one, draft in zip(accepted.receipts, drafts, strict=True)]
         return Answer(202, wire.write(receipts), headers)
-    location = ("location", f"/events/{receipts[0].key}")
-    return Answer(202, wire.write(receipts[0]), (*headers, location))
+    (receipt,), (draft,) = accepted.receipts, drafts
+    location = ("location", f"/events/{receipt.key}")
+    return Answer(202, wire.write(translate.receipt(receipt, draft)), (*headers, location))
 
 
 async def shake_hands(request: Request, services: Services) -> Answer:
@@ -64,14 +69,11 @@ async def find_event(request: Request, services: Services) -> Answer:
     return _shown(view)
 
 
-async def _events(request: Request) -> list[Event]:
-    """Read the request's events; a large body in a thread, since checking it would hold the event loop up."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
-        raise UnsupportedMedia(f"Send the body without the content encoding {encoding[:100]!r}.")
-    if len(request.body) > LOOP_BYTES:
-        return await asyncio.to_thread(http.read, request.headers, request.body)
-    return http.read(request.headers, request.body)
+def _refuse_encoding(headers: Mapping[str, str]) -> None:
+    if "content-encoding" in headers:
+        encoding = headers["content-encoding"].strip().lower()
+        if encoding != "identity":
+            raise UnsupportedMedia(f"Send the body without the content encoding {encoding[:100]!r}.")
 
 
 def _shown(view: EventView) -> Answer:

@@ -24,11 +24,14 @@ def drafts(events: Sequence[Event], *, may_correlate: bool) -> list[Draft]:
 
     Raises: NotAllowed where one of them chooses its correlation id and the caller may not.
     """
-    return [_draft(event, may_correlate) for event in events]
+    made = []
+    for event in events:
+        made.append(_draft(event, may_correlate))
+    return made
 
 
 def _draft(event: Event, may_correlate: bool) -> Draft:
-    correlation_id = event.correlation_id
+    correlation_id = event.attributes.get("correlationid")
     if not correlation_id:
         return Draft(event.attributes, event.data)
     if not may_correlate:
@@ -110,6 +113,10 @@ def _execution(execution: Execution) -> wire.Execution:
     )
 
 
-@lru_cache(maxsize=256)
 def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
