@@ -58,7 +58,7 @@ def prepare_topics(settings: Settings, plugins: Plugins) -> None:
     if faults := plugins.unknown_tiers([tier.label for tier in tiers(settings.retry_tiers)]):
         raise Misconfigured(*faults)
     wanted = [topics.results(process.name) for process in plugins.processes]
-    wanted += [topics.lane(process.name) for process in plugins.processes if process.lane == "own"]
+    wanted += [topics.lane(name) for name in plugins.lanes]
     ensure_topics(settings, wanted)
     wrong = [str(one) for one in check_topics(settings, wanted) if one.setting == "the number of partitions"]
     if wrong:

@@ -81,6 +81,11 @@ class Plugins:
             if label not in labels
         ]
 
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The processes that have a lane of their own."""
+        return tuple(one.name for one in self.installed if one.process.lane == "own")
+
     def of_lane(self, name: str) -> Plugins:
         """Give what a worker of a lane runs, everything for the shared one. Raises: NotFound; Misconfigured: it has no lane."""
         if not name:

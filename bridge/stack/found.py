@@ -32,8 +32,8 @@ class DemoTenant:
 @dataclass(frozen=True, slots=True)
 class StackInfo:
     """
-    Where a stack's parts are. `pids` by role: `web`, `worker`, `kafka`, `redis`; a part that has just ended keeps
-    its old one until it is started again.
+    Where a stack's parts are. `pids` by role: `web`, `worker`, `worker-<lane>`, `kafka`, `redis`; a part that has just ended
+    keeps its old one until it is started again.
 
     `environ` are the `EVB_*` variables that its web server and worker run with; secrets are in files that these name.
     """

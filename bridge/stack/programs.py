@@ -46,6 +46,17 @@ class Program(Part):
             connection.close()
 
 
+class LaneWorker(Program):
+    """The worker of one process's own lane."""
+
+    def __init__(self, lane: str, port: int, family: Family, log: Path, environ: Mapping[str, str]) -> None:
+        super().__init__(f"worker-{lane}", port, family, log, environ)
+        self._lane = lane
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "bridge.cli", "worker", "--lane", self._lane]
+
+
 def inherited() -> dict[str, str]:
     """Give our own environment without what says where Kafka, Redis and the ports are."""
     return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(OURS)}

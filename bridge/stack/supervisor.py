@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The whole product on one machine: Kafka, Valkey, a worker, a web server and a demo tenant, kept alive until told to end.
+The whole product on one machine: Kafka, Valkey, the workers, a web server and a demo tenant, kept alive until told to end.
 
 Called by `evb dev`. The parts start side by side; what ends is started again; the ready file always tells the present state.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from bridge.domain.errors import Misconfigured
+from bridge.hosting.find import find_processes
 from bridge.kafka.admin import ensure_topics
 from bridge.settings import Settings, load
 from bridge.stack.cache import replace
@@ -22,7 +23,7 @@ from bridge.stack.directory import SECRET_KEY, STATE
 from bridge.stack.found import DemoTenant, StackInfo, write
 from bridge.stack.keeper import Keeper
 from bridge.stack.ports import LOOPBACK, free_port, is_free
-from bridge.stack.programs import Program, chosen
+from bridge.stack.programs import LaneWorker, Program, chosen
 from bridge.stack.stack import Stack
 
 LOOK_EVERY_S = 0.05
@@ -47,14 +48,14 @@ class Supervisor:
         self._environ = self._variables(free_port())
         self.settings = settings_for(self._environ)
         self.web = self._program("web", self._port)
-        self.worker = self._program("worker", self.settings.worker_health_port)
+        self.workers = (self._program("worker", self.settings.worker_health_port), *map(self._lane, find_processes().lanes))
         self._tenants: tuple[DemoTenant, ...] = ()
 
     @property
     def info(self) -> StackInfo:
         """What the ready file tells."""
         stack = self.stack
-        pids = {part.name: part.pid for part in (self.web, self.worker, stack.kafka, stack.valkey)}
+        pids = {part.name: part.pid for part in (self.web, *self.workers, stack.kafka, stack.valkey)}
         url = f"http://{LOOPBACK}:{self._port}"
         return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, self._tenants, chosen(self._environ))
 
@@ -71,16 +72,18 @@ class Supervisor:
         stack.kafka.wait()
         ensure_topics(self.settings)
         self.web.spawn()
-        self.worker.spawn()
+        for worker in self.workers:
+            worker.spawn()
         self._tenants = (demo_tenant(self.settings, stack.data),)
         self.web.wait()
-        self.worker.wait()
+        for worker in self.workers:
+            worker.wait()
         write(self.info, *self._files)
         return self.info
 
     def keep(self, ended: threading.Event) -> None:
         """Start again whatever ends, and keep the ready file current, until `ended` is set."""
-        keepers = [Keeper(part, self._say) for part in (self.stack.kafka, self.stack.valkey, self.worker, self.web)]
+        keepers = [Keeper(part, self._say) for part in (self.stack.kafka, self.stack.valkey, *self.workers, self.web)]
         told = self.info.pids
         while not ended.wait(LOOK_EVERY_S):
             for keeper in keepers:
@@ -95,17 +98,23 @@ class Supervisor:
         for file in self._files:
             file.unlink(missing_ok=True)
         self.web.stop()
-        self.worker.stop()
+        for worker in self.workers:
+            worker.stop()
         self.stack.stop()
 
     def close(self) -> None:
         """End at once what still runs."""
-        self.web.kill()
-        self.worker.kill()
+        for part in (self.web, *self.workers):
+            part.kill()
         self.stack.close()
 
     def _program(self, role: str, port: int) -> Program:
         return Program(role, port, self.stack.family, self.stack.log / f"{role}.log", self._environ)
+
+    def _lane(self, process: str) -> Program:
+        port = free_port()
+        environ = self._environ | {"EVB_WORKER_HEALTH_PORT": str(port)}
+        return LaneWorker(process, port, self.stack.family, self.stack.log / f"worker-{process}.log", environ)
 
     def _variables(self, health_port: int) -> dict[str, str]:
         key = self.stack.data / SECRET_KEY

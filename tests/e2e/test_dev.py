@@ -178,6 +178,40 @@ def test_a_part_that_dies_is_started_again_and_the_file_tells(start: Starter) ->
     wait_for("events are taken", lambda: _post(dev, "again") == 202)
 
 
+PLUGIN = """
+from bridge.sdk import Completed, Process, hookimpl
+
+class SlowPoke(Process):
+    name, version, events, lane, timeout_s = "slow-poke", "1.0.0", ("test.slow",), "own", 60
+
+    async def run(self, event, context):
+        return Completed(data={"lane": "own"})
+
+@hookimpl
+def bridge_processes():
+    return [SlowPoke()]
+"""
+
+
+def test_a_process_with_a_lane_gets_its_own_worker(start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = tmp_path / "plugin"
+    about = plugin / "slow_poke-1.0.0.dist-info"
+    about.mkdir(parents=True)
+    (plugin / "slow_poke.py").write_text(PLUGIN)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-poke\nVersion: 1.0.0\n")
+    (about / "entry_points.txt").write_text("[event_bridge.plugins]\nslow-poke = slow_poke\n")
+    monkeypatch.setenv("PYTHONPATH", str(plugin))
+    dev = start()
+    assert set(dev.info["pids"]) == {"web", "worker", "worker-slow-poke", "kafka", "redis"}
+    event = {"specversion": "1.0", "id": "1", "source": "/tests", "type": "test.slow", "data": {}}
+    status, receipt = dev.call("POST", "/events", json.dumps(event).encode(), content_type="application/cloudevents+json")
+    assert status == 202
+    _, found = dev.call("GET", f"/events/{receipt['key']}?wait=20")
+    assert [(e["status"], e["data"]) for e in found["executions"] if e["process"] == "slow-poke"] == [
+        ("completed", {"lane": "own"})
+    ]
+
+
 def _post(dev: Dev, event_id: str) -> int:
     event = {"specversion": "1.0", "id": event_id, "source": "/tests", "type": "test.kept", "data": {"a": 1}}
     with suppress(OSError, http.client.HTTPException):
