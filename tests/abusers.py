@@ -25,11 +25,12 @@ KEPT: list[Any] = []
 
 def fork(file: Path) -> None:
     """Start 20 processes, half by exec, half by fork, and write down which they and this one are."""
-    pids = [os.getpid()] + [subprocess.Popen(["sleep", "1000"]).pid for _ in range(10)]
+    pids = [os.getpid()] + [subprocess.Popen(["sleep", "60"]).pid for _ in range(10)]
     for _ in range(10):
         pid = os.fork()
         if not pid:
-            time.sleep(1000)
+            time.sleep(60)
+            os._exit(0)  # where a test has failed: else it would go on forking
         pids.append(pid)
     whole = file.with_suffix(".part")
     whole.write_text(" ".join(map(str, pids)))
