@@ -19,6 +19,7 @@ COMMANDS = {
     "trigger": "Send a test event and follow what becomes of it",
     "tail": "Follow events and their executions as they happen",
     "events": "Look events up",
+    "dlq": "List, show, replay and purge dead letters",
     "tenants": "Create, list, change and close tenants",
     "keys": "Create, list, rotate and revoke API keys",
     "secrets": "Create, list, rotate and revoke signing secrets",

@@ -49,6 +49,16 @@ def execution_id(event_key: str, process: str, replay: str = "") -> str:
     return _uuid5(event_key, process, replay)
 
 
+def letter_replay(letter: str, replays: int) -> str:
+    """Name the replay of a dead letter (by its key) that was replayed `replays` times before."""
+    return _uuid5(letter, "replay", replays)
+
+
+def event_replay(plan: str, topic: str, partition: int, offset: int) -> str:
+    """Name the replay of the event at a position, within the plan that repeats it."""
+    return _uuid5(plan, topic, partition, offset)
+
+
 def result_id(execution: str, index: int) -> str:
     """Name the `index`-th result (from 0) of an execution."""
     return _uuid5(execution, index)

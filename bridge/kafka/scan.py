@@ -2,12 +2,12 @@
 """
 Read a stretch of topics once, from a time to where they end now, as fast as the brokers give. Blocking: called in threads.
 
-Used by the rebuild. Joins no group and commits nothing.
+Used by the rebuild, by dead letters and by replays. Joins no group and commits nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
@@ -23,25 +23,34 @@ T = TypeVar("T")
 ASK_S: Final = 10.0
 SILENCE_S: Final = 20.0  # without a record for this long, the brokers are away
 
+Stretches = Mapping[tuple[str, int], tuple[int, int]]
+"""Topic and partition -> the first offset to read and the one to end before."""
+EVERYTHING: Final = (0, 2**62)
+
 
 class Scan:
     """
     One reading; the ends are fixed when it is made. Use as a context manager.
 
+    Shape:  whole topics, from a time on where one is given; or with `within` only those stretches, as far as they still exist.
     Order:  each partition's records come in their order.
     Raises: BrokerUnavailable, from the constructor too; Misconfigured from the constructor, where the brokers refuse us.
     """
 
-    def __init__(self, settings: Settings, topics: Sequence[Topic], since_ms: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, topics: Sequence[Topic], since_ms: int | None = None, *, within: Stretches | None = None
+    ) -> None:
         self._reason = Reason()
         self._consumer = Consumer(_config(settings) | {"error_cb": self._reason})
         self.total = 0
         self._ends: dict[tuple[str, int], int] = {}
+        self._firsts: dict[tuple[str, int], int] = {}
         self._silent_s = 0.0
         try:
             names = [topic.name(settings) for topic in topics]
-            starts = self._starts([(name, partition) for name in names for partition in range(settings.partitions)], since_ms)
-            self._consumer.assign(starts)
+            everything = {(name, number): EVERYTHING for name in names for number in range(settings.partitions)}
+            wanted = everything if within is None else within
+            self._consumer.assign(self._starts(wanted, since_ms))
         except BridgeError:
             self._consumer.close()
             raise
@@ -55,6 +64,10 @@ class Scan:
     def close(self) -> None:
         """Let go of the brokers."""
         self._consumer.close()
+
+    def stretches(self) -> Stretches:
+        """Give what is left to read: before the first `read`, everything that this reading will give."""
+        return {where: (self._firsts[where], end) for where, end in self._ends.items()}
 
     @property
     def done(self) -> bool:
@@ -91,20 +104,20 @@ class Scan:
             del self._ends[where]
         return True
 
-    def _starts(self, wanted: list[tuple[str, int]], since_ms: int | None) -> list[TopicPartition]:
+    def _starts(self, wanted: Stretches, since_ms: int | None) -> list[TopicPartition]:
         """Fix the ends, and say where to begin; partitions without anything to read are left out."""
-        asked = [
-            TopicPartition(name, partition, OFFSET_BEGINNING if since_ms is None else since_ms) for name, partition in wanted
-        ]
+        asked = [TopicPartition(*where, OFFSET_BEGINNING if since_ms is None else since_ms) for where in wanted]
         found = asked if since_ms is None else self._ask(lambda seconds: self._consumer.offsets_for_times(asked, timeout=seconds))
         starts = []
         for begin in found:
-            low, high = self._watermarks(TopicPartition(begin.topic, begin.partition))
-            first = low if begin.offset == OFFSET_BEGINNING else begin.offset
-            if 0 <= first < high:
-                self._ends[begin.topic, begin.partition] = high
-                self.total += high - first
-                starts.append(TopicPartition(begin.topic, begin.partition, first))
+            where = begin.topic, begin.partition
+            low, high = self._watermarks(TopicPartition(*where))
+            first = max(low, wanted[where][0]) if begin.offset == OFFSET_BEGINNING else begin.offset
+            end = min(high, wanted[where][1])
+            if 0 <= first < end:
+                self._ends[where], self._firsts[where] = end, first
+                self.total += end - first
+                starts.append(TopicPartition(*where, first))
         return starts
 
     def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:

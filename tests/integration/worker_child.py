@@ -211,6 +211,17 @@ class Local(Process[NoConfig]):
         return Completed()
 
 
+class Second(Process[NoConfig]):
+    """Handles an event only where it is given again by a replay."""
+
+    name, version, events = "second", "2.0.0", ("second.*",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        if "replayedfrom" not in event.attributes:
+            return Rejected("too-early", "the first time is too early")
+        return Completed(results=[Result("second.done", event.data)])
+
+
 PROCESSES: list[Process[Any]] = [
     Quick(),
     Slow(),
@@ -224,7 +235,7 @@ PROCESSES: list[Process[Any]] = [
     Lazy(),
     Local(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
 
 
 def plugins() -> Plugins:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which redeliveries Kafka has already: what makes a run that was killed go on where it stopped, and never send one twice.
+
+The log of redeliveries itself is asked, so nothing has to be noted beside it and nothing can be forgotten.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from bridge.kafka.scan import Scan
+from bridge.redeliveries import ATTEMPT, EXECUTION
+from bridge.settings import Settings
+from bridge.topics import REDELIVERIES
+
+
+def name_of(execution_id: str) -> bytes:
+    """Give an execution's id in 16 bytes, as it is remembered in large numbers. Raises: ValueError where it is not one."""
+    return uuid.UUID(execution_id).bytes
+
+
+def sent(settings: Settings, since_ms: int) -> set[bytes]:
+    """
+    Give the executions that a redelivery since `since_ms` begins, about 0.1 kB each.
+
+    Shape:  a retry goes on with an execution, so only first attempts count.
+    Raises: BrokerUnavailable, Misconfigured.
+    """
+    found = set()
+    with Scan(settings, (REDELIVERIES,), since_ms or None) as scan:
+        while not scan.done:
+            for message in scan.read(500, 0.2):
+                headers: dict[str, Any] = dict(message.headers() or ())
+                if headers.get(ATTEMPT) == b"1":
+                    try:
+                        found.add(name_of((headers.get(EXECUTION) or b"").decode()))
+                    except ValueError:  # not ours: the worker has set it aside as undecodable
+                        continue
+    return found
