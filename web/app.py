@@ -22,11 +22,12 @@ from werkzeug.exceptions import HTTPException
 from bridge.domain.errors import BridgeError, BrokerUnavailable, NotFound
 from bridge.domain.limits import ANSWER_S
 from web import pages
+from web.api import deadletters
 from web.call import OTHER, UNCONFIRMED, count
 from web.http import rules
 from web.http.exchange import ALWAYS, crash, exchange, refuse
-from web.http.faults import MalformedRequest
-from web.http.messages import Answer, Request, Route
+from web.http.messages import Answer, Route
+from web.http.seen import body_of, headers_of_request, request_of
 from web.http.translation import of_http_exception
 from web.services import Services
 from web.table import table
@@ -49,6 +50,7 @@ def create_app(services: Services, loop: asyncio.AbstractEventLoop) -> Flask:
         rule, name = re.sub(r"{(\w+)}", r"<\1>", route.path), f"{route.method} {route.path}".replace(".", "")
         app.add_url_rule(rule, name, view, methods=[route.method], provide_automatic_options=False)
     app.register_blueprint(pages.blueprint(services, loop))
+    app.register_blueprint(deadletters.blueprint(services, loop))
     return app
 
 
@@ -56,10 +58,7 @@ def _view(route: Route, services: Services, loop: asyncio.AbstractEventLoop) -> 
     def view(**params: str) -> Response:
         g.dialect = route.dialect
         headers = headers_of_request()
-        body = _body(headers, services.settings.max_body_bytes, route)
-        seen = flask.request
-        query = seen.query_string.decode("latin-1")
-        request = Request(seen.method, seen.path, headers, body, query, params, g.request_id)
+        request = request_of(headers, body_of(headers, services.settings.max_body_bytes, demanded=route.reads_body), params)
         answering = asyncio.run_coroutine_threadsafe(exchange(route, request, services), loop)
         try:
             return _response(answering.result(ANSWER_S if route.reads_body else LONGEST_S))
@@ -67,21 +66,6 @@ def _view(route: Route, services: Services, loop: asyncio.AbstractEventLoop) -> 
             raise BrokerUnavailable(UNCONFIRMED) from None
 
     return view
-
-
-def headers_of_request() -> dict[str, str]:
-    """Give the request's headers by lower-case name."""
-    return {name.lower(): value for name, value in flask.request.headers.items()}
-
-
-def _body(headers: dict[str, str], limit: int, route: Route) -> bytes:
-    length = rules.body_length(headers, limit, demanded=route.reads_body)
-    if length and not route.reads_body:
-        raise MalformedRequest("This request must not have a body.")
-    body: bytes = flask.request.environ["wsgi.input"].read(length) if length else b""
-    if len(body) < length:
-        raise MalformedRequest("The body is shorter than its Content-Length.")
-    return body
 
 
 def _begin() -> None:

@@ -15,7 +15,7 @@ from web.http import faults
 MEANING: dict[type[errors.BridgeError], str] = {
     errors.InvalidEvent: "The request is not an event; `errors` names every fault with its place.",
     errors.InvalidValue: "A value of a management request is wrong; `detail` names it and says what is wanted.",
-    faults.InvalidRequest: "A query parameter or a header cannot be read; `errors` names every one with its place.",
+    faults.InvalidRequest: "A query parameter, a header or a member of a management request is wrong; `errors` names every one.",
     faults.MalformedRequest: "The path, a header or the Content-Length cannot be read, or there is a body where none belongs.",
     errors.NotAuthenticated: "There is no valid credential: missing, wrong, revoked, expired, or two that are not of one tenant.",
     errors.NotAllowed: "The credential is valid and lacks the scope that `detail` names.",
