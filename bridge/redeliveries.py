@@ -17,7 +17,7 @@ from bridge.domain.redelivery import Redelivery, Try
 Headers = list[tuple[str, bytes]]
 
 PREFIX = "rd_"
-DUE, ATTEMPT, EXECUTION = "rd_due", "rd_attempt", "rd_execution"
+DUE, ATTEMPT, EXECUTION, PROCESS = "rd_due", "rd_attempt", "rd_execution", "rd_process"
 _TRIES = msgspec.json.Decoder(tuple[Try, ...])
 _ENCODER = msgspec.json.Encoder()
 _NUMBERS = ("attempt", "due", "partition", "offset", "received", "first_failed")

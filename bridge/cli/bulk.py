@@ -34,6 +34,11 @@ def check_pattern(event_type: str) -> None:
         raise InvalidValue(f"--type: {wrong}.")
 
 
+def plural(what: str) -> str:
+    """Give the name of several things of a kind."""
+    return f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+
+
 def show_plan(plan: Mapping[str, Any], what: str, rate: float, *, as_json: bool) -> None:
     """Write a plan: how many, of what, the oldest, how long it takes, and what is left out."""
     if as_json:
@@ -42,7 +47,8 @@ def show_plan(plan: Mapping[str, Any], what: str, rate: float, *, as_json: bool)
     count = plan["planned"]
     oldest = f", the oldest of {plan['oldest_at']}" if plan["oldest_at"] else ""
     out.print(
-        f"{count} {what}{'s' * (count != 1)}{oldest}. At {rate:g}/s this takes about {plan['estimated_s']:g} s.", markup=False
+        f"{count} {what if count == 1 else plural(what)}{oldest}. At {rate:g}/s this takes about {plan['estimated_s']:g} s.",
+        markup=False,
     )
     for name in ("types", "processes", "tenants"):
         counts = list(plan[name].items())

@@ -20,6 +20,7 @@ COMMANDS = {
     "tail": "Follow events and their executions as they happen",
     "events": "Look events up",
     "dlq": "List, show, replay and purge dead letters",
+    "replay": "Give past events to their processes again",
     "tenants": "Create, list, change and close tenants",
     "keys": "Create, list, rotate and revoke API keys",
     "secrets": "Create, list, rotate and revoke signing secrets",

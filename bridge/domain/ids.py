@@ -54,6 +54,11 @@ def letter_replay(letter: str, replays: int) -> str:
     return _uuid5(letter, "replay", replays)
 
 
+def replay_plan(*asked: str | int) -> str:
+    """Name a replay by what is asked for: the same question has the same name, and so is never answered twice."""
+    return f"plan-{_uuid5('plan', *asked)[:13]}"
+
+
 def event_replay(plan: str, topic: str, partition: int, offset: int) -> str:
     """Name the replay of the event at a position, within the plan that repeats it."""
     return _uuid5(plan, topic, partition, offset)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from bridge.domain.ids import execution_id
 from bridge.kafka.scan import Scan
-from bridge.redeliveries import ATTEMPT, EXECUTION
+from bridge.redeliveries import ATTEMPT, EXECUTION, PROCESS
 from bridge.settings import Settings
 from bridge.topics import REDELIVERIES
 
@@ -21,21 +22,22 @@ def name_of(execution_id: str) -> bytes:
     return uuid.UUID(execution_id).bytes
 
 
-def sent(settings: Settings, since_ms: int) -> set[bytes]:
+def sent(settings: Settings, since_ms: int) -> dict[bytes, bytes]:
     """
-    Give the executions that a redelivery since `since_ms` begins, about 0.1 kB each.
+    Give the executions that a redelivery since `since_ms` begins, each with the event's first one in that process.
 
-    Shape:  a retry goes on with an execution, so only first attempts count.
+    Shape:  0.2 kB each; a retry goes on with an execution, so only first attempts count.
     Raises: BrokerUnavailable, Misconfigured.
     """
-    found = set()
+    found = {}
     with Scan(settings, (REDELIVERIES,), since_ms or None) as scan:
         while not scan.done:
             for message in scan.read(500, 0.2):
                 headers: dict[str, Any] = dict(message.headers() or ())
                 if headers.get(ATTEMPT) == b"1":
                     try:
-                        found.add(name_of((headers.get(EXECUTION) or b"").decode()))
-                    except ValueError:  # not ours: the worker has set it aside as undecodable
+                        event_key, process, begun = (headers[name].decode() for name in ("ce_eventkey", PROCESS, EXECUTION))
+                        found[name_of(begun)] = name_of(execution_id(event_key, process))
+                    except (KeyError, ValueError):  # not ours: the worker has set it aside as undecodable
                         continue
     return found

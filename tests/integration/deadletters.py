@@ -14,12 +14,13 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from confluent_kafka import Message
 from typer import Abort, TyperException
 
 from bridge import topics
 from bridge.cli.main import app
-from bridge.cli.output import USAGE, exit_code_of, explain
+from bridge.cli.output import USAGE, exit_code_of, explain, keep_logs_quiet
 from bridge.deadletters.index import Wanted, index
 from bridge.domain import ids
 from bridge.domain.errors import BridgeError
@@ -86,6 +87,8 @@ class House:
             for name, value in as_environ(self.settings).items():
                 patch.setenv(name, value)
             patch.setattr(sys, "stdin", StringIO())
+            logging = structlog.get_config()
+            keep_logs_quiet()
             try:
                 code = app(list(arguments), standalone_mode=False) or 0
             except (TyperException, Abort):
@@ -93,6 +96,8 @@ class House:
             except BridgeError as error:
                 explain(error)
                 code = exit_code_of(error)
+            finally:
+                structlog.configure(**logging)
         return Done(code, out.getvalue(), err.getvalue())
 
     def environ(self) -> dict[str, str]:
