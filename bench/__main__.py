@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m bench [ingress] [worker] [latency] [slow] [memory]`: all where none is named. Exit code 1: a target is missed."""
+"""`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay]`: all where none is named. Exit code 1: one missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from bench.product import bench
 
-PARTS = ("ingress", "worker", "latency", "slow", "memory")
+PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay")
 
 
 def main() -> None:

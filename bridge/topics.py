@@ -60,8 +60,8 @@ DEAD_LETTERS = Topic(
     "execution id, or the record's position where it cannot be decoded",
     "compact,delete",
     "dead_letter_retention_hours",
-    "worker",
-    "operators",
+    "worker, `evb dlq`",
+    "`evb dlq`, management API",
 )
 REGISTRY = Topic("registry", "<kind>/<tenant>/<id>/<version>", "compact", None, "decisions", "every process")
 USAGE = Topic(

@@ -19,6 +19,7 @@ PAGES = [
     "docs/reference/topics.md",
     "docs/how-to/write-a-plugin.md",
     "docs/how-to/rotate-a-secret.md",
+    "docs/how-to/replay.md",
 ]
 """The pages with steps, in the order in which a newcomer reads them."""
 
