@@ -45,6 +45,8 @@ def show_executions(document: Document) -> None:
             line += f"  {took} ms"
         if execution["reason"]:
             line += f"  {escape(execution['reason'])}"
+        if execution["replayed_from"]:
+            line += f"  replays {execution['replayed_from'][:8]}…"
         if execution["due_at"]:
             line += f"  next attempt at {execution['due_at']}"
         for result in execution["results"]:

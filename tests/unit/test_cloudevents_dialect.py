@@ -164,6 +164,7 @@ def test_an_event_is_shown_with_all_that_became_of_it() -> None:
         "started_at": "2026-01-01T00:00:00.200Z",
         "finished_at": "2026-01-01T00:00:00.250Z",
         "due_at": None,
+        "replayed_from": None,
         "reason": "",
         "results": [{"id": "r1", "type": "order.recorded", "topic": "bridge.results.record", "partition": 3, "offset": 4}],
     }
@@ -183,6 +184,11 @@ def test_an_execution_that_waits_for_its_next_attempt_says_why_and_until_when() 
         "finished_at": None,
     }
     assert document["settled"] is False
+
+
+def test_a_replay_names_the_execution_that_it_repeats() -> None:
+    shown = wire.write(translate.event(EventView(SUMMARY, PLACE, True, (replace(DONE, replayed_from="x0"),))))
+    assert json.loads(shown)["executions"][0]["replayed_from"] == "x0"
 
 
 def test_an_expected_execution_has_not_begun() -> None:

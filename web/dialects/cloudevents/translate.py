@@ -103,6 +103,7 @@ def _execution(execution: Execution) -> wire.Execution:
         started_at=_iso(execution.started_ms) if execution.started_ms else None,
         finished_at=None if execution.finished_ms is None else _iso(execution.finished_ms),
         due_at=None if execution.due_ms is None else _iso(execution.due_ms),
+        replayed_from=execution.replayed_from or None,
         reason=execution.reason,
         data=msgspec.Raw(execution.data.encode()),
         results=tuple(wire.Result(r.id, r.type, r.topic, r.partition, r.offset) for r in execution.results),

@@ -58,7 +58,8 @@ class Execution(msgspec.Struct, frozen=True):
     """
     One process's work on the event. `attempts` is 0 while it is only expected; `data` is what the process saved.
 
-    A pending execution with a reason has failed `attempts` times and is tried again at `due_at`.
+    A pending execution with a reason has failed `attempts` times and is tried again at `due_at`. One that a replay began names
+    the execution that it repeats in `replayed_from`.
     """
 
     execution_id: str
@@ -69,6 +70,7 @@ class Execution(msgspec.Struct, frozen=True):
     started_at: str | None
     finished_at: str | None
     due_at: str | None
+    replayed_from: str | None
     reason: str
     data: msgspec.Raw
     results: tuple[Result, ...]
