@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -110,18 +111,19 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bridge.cli", *arguments]
 
 
-def killed_after(house: House, done: int, *arguments: str) -> int:
-    """Run a bulk command, kill it -9 once it has said that `done` are done, and say how many it had done then."""
-    process = subprocess.Popen(command(*arguments, "--json"), env=house.environ(), stdout=subprocess.PIPE, text=True)
+def ended_after(house: House, done: int, number: signal.Signals, *arguments: str) -> tuple[int, int, str]:
+    """Run a bulk command, end it once `done` are done, and give how many it had done then, its exit code and its stderr."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command(*arguments, "--json"), env=house.environ(), text=True, **pipes)
     assert process.stdout is not None
-    with process, process.stdout:
-        for line in process.stdout:
-            said = orjson.loads(line)
-            assert "result" not in said, "it was done before it could be killed"
-            if said.get("progress", {}).get("done", 0) >= done:
-                process.kill()
-                return int(said["progress"]["done"])
-    raise AssertionError("it ended early")
+    for line in process.stdout:
+        said = orjson.loads(line)
+        assert "result" not in said, "it was done before it could be ended"
+        if (count := said.get("progress", {}).get("done", 0)) >= done:
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+            return count, process.returncode, err
+    raise AssertionError(f"it ended early: {process.communicate()[1]}")
 
 
 def header(message: Message, name: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +24,7 @@ from bridge.domain.execution import Status
 from bridge.kafka.paced import Paced
 from bridge.kafka.scan import Scan
 from tests.conftest import StackOfTests
-from tests.integration.deadletters import House, execution_of, header, killed_after, replays_of, said, wait_replayed
+from tests.integration.deadletters import House, ended_after, execution_of, header, replays_of, said, wait_replayed
 from tests.integration.workers import Sender, event, site, until, working
 
 pytestmark = pytest.mark.timeout(120)
@@ -124,6 +125,7 @@ def test_the_command_lists_and_shows(house: House) -> None:
 def test_a_replay_is_a_new_execution_that_names_the_old_one(house: House) -> None:
     events = house.dead(3, tenant="replayed")
     wanted = Wanted(tenant="replayed")
+    died = {key: entry.died_ms for key, entry in index(house.settings, wanted).items()}
     [planned] = said(house.evb("dlq", "replay", "--tenant", "replayed", "--dry-run", "--json"))
     assert not house.redelivered("replayed"), "a plan does nothing"
     plan, *_, result = said(house.evb("dlq", "replay", "--tenant", "replayed", "--json"))
@@ -144,6 +146,7 @@ def test_a_replay_is_a_new_execution_that_names_the_old_one(house: House) -> Non
         new: old for old, (new,) in replays.items()
     }
     for letter in find(house.settings, wanted, 10).letters:
+        assert letter.died_ms == died[letter.key], "a mark makes it no younger"
         assert (letter.number("dl_replays"), letter.text("dl_replayed_as")) == (1, replays[letter.key][0])
 
 
@@ -167,7 +170,12 @@ def test_a_letter_is_replayed_once_unless_asked(house: House) -> None:
 
 def test_a_run_that_was_killed_goes_on(house: House) -> None:
     events = house.dead(300, tenant="killed")
-    done = killed_after(house, 60, "dlq", "replay", "--tenant", "killed", "--rate", "150")
+    command = ("dlq", "replay", "--tenant", "killed", "--rate", "150")
+    stopped, code, told = ended_after(house, 40, signal.SIGINT, *command)
+    assert (code, "The same command goes on" in told) == (130, True), told
+    killed, code, _ = ended_after(house, 40, signal.SIGKILL, *command)
+    assert code == -signal.SIGKILL
+    done = stopped + killed
     plan, *_, result = said(house.evb("dlq", "replay", "--tenant", "killed", "--rate", "3000", "--json"))
     assert 0 < plan["plan"]["planned"] <= 300 - done
     assert plan["plan"]["planned"] + plan["plan"]["skipped"]["replayed"] == 300
@@ -256,6 +264,18 @@ def test_a_purge_by_key_asks_nobody_and_an_unknown_key_stops_it(house: House) ->
     plan = plan_purge(index(house.settings, wanted), wanted)
     assert purge(house.settings, plan, 0.5, unseen, most_s=0) == 0, "no time, nothing done"
     assert purge(house.settings, plan, FAST, unseen) == 1
+
+
+def test_a_bulk_action_keeps_to_its_rate_and_tells_how_far_it_is(house: House) -> None:
+    house.dead(5, tenant="rated")
+    wanted = Wanted(tenant="rated")
+    told: list[int] = []
+    began = time.monotonic()
+    assert purge(house.settings, plan_purge(index(house.settings, wanted), wanted), 4, told.append) == 5
+    assert time.monotonic() - began >= 1
+    assert told == sorted(told)
+    assert told[-1] == 5
+    assert len(told) > 2
 
 
 def test_a_stretch_ends_where_it_was_told_to(house: House) -> None:

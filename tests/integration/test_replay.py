@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from bridge.replay.run import Plan, plan, run
 from bridge.view.expecting import Expectation
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
-from tests.integration.deadletters import House, execution_of, header, killed_after, replays_of, said, wait_replayed
+from tests.integration.deadletters import House, ended_after, execution_of, header, replays_of, said, wait_replayed
 from tests.integration.workers import Sender, event, site, until, working
 
 pytestmark = pytest.mark.timeout(120)
@@ -166,7 +167,8 @@ def test_a_run_that_was_killed_goes_on(house: House) -> None:
     events = [event("t.killed", tenant="killed") for _ in range(300)]
     house.send(*events)
     options = ("--since", "1h", "--tenant", "killed", "--mode", "force", "--plan", "k")
-    done = killed_after(house, 60, "replay", *options, "--rate", "150")
+    done, code, _ = ended_after(house, 60, signal.SIGKILL, "replay", *options, "--rate", "150")
+    assert code == -signal.SIGKILL
     first, *_, result = said(house.evb("replay", *options, "--rate", "3000", "--json"))
     assert first["plan"]["planned"] <= 300 - done
     assert first["plan"]["planned"] + first["plan"]["skipped"]["sent"] == 300
