@@ -2,7 +2,7 @@
 """
 Which letters there are: one pass over the topic that keeps no bodies.
 
-It keeps 0.6 kB for each letter that is asked for and nothing for the others, so that any number of bodies of any size fits.
+It keeps 0.5 kB for each letter that is asked for and nothing for the others, so that any number of bodies of any size fits.
 """
 
 from __future__ import annotations

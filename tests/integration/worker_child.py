@@ -236,7 +236,7 @@ PROCESSES: list[Process[Any]] = [
     Local(),
     Second(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
 
 
 def plugins() -> Plugins:
