@@ -234,7 +234,6 @@ PROCESSES: list[Process[Any]] = [
     Broken(),
     Lazy(),
     Local(),
-    Second(),
 ]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
 
