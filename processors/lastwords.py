@@ -28,6 +28,7 @@ REASONS: Final = {
     "fetch": "a partition is not read although it has grown",
     "rebalance": "a rebalance does not end",
     "recovery": "the recovery of the tables does not go on",
+    "mover": "waiting executions are not given back: the mover does not end a round",
     "loop": "the event loop does not turn: something blocks it",
 }
 """Why a worker may end itself; the labels of `evb_worker_stalls_total`."""

@@ -52,13 +52,18 @@ class Rule(Protocol):
 
 
 class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed
-    """`rules` are those of each topic; `connection` is what aiokafka needs to reach the brokers."""
+    """
+    `rules` are those of each topic; `connection` is what aiokafka needs to reach the brokers.
+
+    `rounds` grows for as long as it works, several times a second.
+    """
 
     def __init__(
         self, rules: Mapping[str, Rule], target: str, outbox: Outbox, *, group: str, slot: str, connection: Mapping[str, Any]
     ) -> None:
         self._rules, self._target, self._outbox = rules, target, outbox
         self._held: set[TopicPartition] = set()
+        self.rounds = 0
         self._consumer = AIOKafkaConsumer(
             group_id=group,
             group_instance_id=slot,
@@ -77,6 +82,7 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
         try:
             while True:
                 await self._round()
+                self.rounds += 1
         finally:
             await self._consumer.stop()
 

@@ -120,7 +120,8 @@ class Parts:
             self._announcer,
             LastWords(settings, None if lane else self._announcer),
             source,
-            settings.stall_s + max([0.0, *(process.timeout_s - SHARED_LANE_S for process in plugins.processes)]),
+            settings.stall_s + (max(process.timeout_s for process in plugins.processes) - SHARED_LANE_S if lane else 0.0),
+            self._moved,
         )
         self._health = Health(self.ready)
         due = Due()
@@ -186,6 +187,10 @@ class Parts:
                 doubt("the agent's stream ended")
 
         app.agent(batch_topic(app, topic, 2 * self._settings.partitions), name=name)(route)
+
+    def _moved(self) -> float:
+        """Count the mover's rounds; where none belongs to this worker, nothing stands still."""
+        return time.monotonic() if self._settings.worker_lane else self._mover.rounds
 
     def ready(self) -> dict[str, Any]:
         """Say what a probe asks: whether the worker has its partitions, its tables and a registry that is current."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from aiokafka.errors import KafkaError
@@ -39,6 +40,7 @@ The producer gives every record's fate after `parts.DELIVERY_S`; if it is silent
 """
 
 APP: Final = "the application"
+MOVER: Final = "the mover"
 
 
 class Watchdog:
@@ -53,13 +55,15 @@ class Watchdog:
         last_words: LastWords,
         events_topic: str,
         patience_s: float,
+        moved: Callable[[], float],
     ) -> None:
-        """Give what stands still `patience_s` seconds."""
+        """Give what stands still `patience_s` seconds; `moved` counts the mover's rounds."""
         self._app, self._router, self._executions, self._announcer = app, router, executions, announcer
         self._end, self._events, self._patience_s = last_words.say, events_topic, patience_s
         self.still = Stillness(time.monotonic())
         self.gauges = Gauges(router, self.still)
         self._heard = 0.0
+        self._moved = moved
         self.asked: list[Partition] = [(events_topic, 0)]
 
     async def run(self, witness: Witness) -> NoReturn:
@@ -91,9 +95,12 @@ class Watchdog:
         ready = not self._app.rebalancing and self._app.tables.actives_ready
         self._look_at_application(ready)
         assigned = self.assigned()
-        self.still.keep((APP, *assigned))
+        self.still.keep((APP, MOVER, *assigned))
         low, high = UNHEARD_S
         counts = ready and not low < self._announcer.unheard_s() < high
+        stood = self.still.see(MOVER, self._moved(), counts=counts)
+        if stood > self._patience_s + REBALANCE_S:  # its group's joins are the brokers' to end
+            self._end("mover", seconds=round(stood, 1))
         for tp in assigned:
             if (place := places.get(tp)) is not None:
                 self._look_at(tp, place, counts)
