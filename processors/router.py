@@ -89,6 +89,7 @@ class Router:
                 events=first - committed,
             )
         window = self.windows[tp] = Window(tp.topic, tp.partition, max(first, committed))
+        self._around.projection.begin(self._place(window), committed)
         return window
 
     async def pass_expired(self, consumer: Any, tp: TP, end: int) -> None:
@@ -181,8 +182,11 @@ class Router:
         if count:
             self.done += count
             self._room.release(window.topic, count, size)
-            if window.topic == self._around.topics.events:
-                self._around.projection.passed(window.partition, window.head)
+            self._around.projection.passed(self._place(window), window.head)
+
+    def _place(self, window: Window) -> int | str:
+        """Give the name under which the live view keeps how far a partition is."""
+        return window.partition if window.topic == self._around.topics.events else f"{window.topic}/{window.partition}"
 
     def waits_for_room(self, topic: str) -> bool:
         """Say whether a topic's partitions are not read because others' records fill the room."""

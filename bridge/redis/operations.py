@@ -57,6 +57,6 @@ def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forge
     )
 
 
-def passed(partition: int, next_offset: int) -> Operation:
-    """The router has finished all events before this offset, and what became of them is in the view."""
-    return (b"P", partition, next_offset)
+def passed(place: int | str, next_offset: int) -> Operation:
+    """The router has finished all records of a partition before this offset, and what became of them is in the view."""
+    return (b"P", place, next_offset)

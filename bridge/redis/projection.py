@@ -27,6 +27,7 @@ from bridge.redis.keys import Keys
 from bridge.redis.operations import Operation
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
+from bridge.redis.takeover import Place, Takeover
 from bridge.settings import Settings
 from bridge.summaries import summarise
 
@@ -56,8 +57,9 @@ class Projection:
         self._capacity, self._capacity_bytes = capacity, capacity_bytes
         self._queue: deque[tuple[int, Operation]] = deque()
         self._bytes = 0
-        self._passed: dict[int, int] = {}
-        self._news: set[int] = set()
+        self._takeover = Takeover(pipe, settings, self._guard)
+        self._passed: dict[Place, int] = {}
+        self._news: set[Place] = set()
         self._begun: dict[str, tuple[float, Describe]] = {}
         self._running: dict[str, Describe] = {}
         self._writing = False
@@ -99,16 +101,22 @@ class Projection:
         fact = operations.stored(self._keys, summarise(event, accepted_ms), partition, offset, self._forget_s)
         self._add(fact, SUMMARY_BYTES)
 
-    def passed(self, partition: int, next_offset: int) -> None:
-        """Say that all events before `next_offset` are finished, after `recorded` and `emitted` told what became of them."""
-        self._passed[partition] = next_offset
-        self._news.add(partition)
+    def begin(self, place: Place, committed: int) -> None:
+        """Say that we take a partition over, of which everything before `committed` is finished."""
+        self._passed.pop(place, None)
+        self._takeover.begin(place, committed)
+
+    def passed(self, place: Place, next_offset: int) -> None:
+        """Say that all records before `next_offset` are finished, after `recorded` and `emitted` told what became of them."""
+        self._passed[place] = next_offset
+        self._news.add(place)
         self._wake.set()
 
     async def run(self) -> None:
         """Write what was said, in batches; runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._guard.run())
+            tasks.create_task(self._takeover.run())
             tasks.create_task(self._write_all())
 
     async def flush(self, timeout_s: float) -> bool:
@@ -175,8 +183,9 @@ class Projection:
 
     async def _flush(self) -> None:
         self._wake.clear()
-        news, self._news = self._news, set()
-        last = [operations.passed(partition, self._passed[partition]) for partition in news]
+        news = {place for place in self._news if not self._takeover.open(place)}
+        self._news -= news
+        last = [operations.passed(place, self._passed[place]) for place in news if place in self._passed]
         left = len(self._queue)
         while left > 0 and (batch := self._take(left)):
             left -= len(batch)

@@ -23,6 +23,7 @@ from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
 from bridge.redis.scripts import script
+from bridge.redis.takeover import GRACE_S
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.integration.valkey import OwnValkey
@@ -284,3 +285,42 @@ def _expected(event: Any, history: list[Said]) -> str | None:
 def test_an_execution_survives_its_json() -> None:
     execution = make_execution(make_event(10), AT)
     assert decode(encode(execution)) == execution
+
+
+async def test_who_takes_over_what_was_committed_and_not_told_declares_the_view_lost(view: View) -> None:
+    """Its former owner was killed before Redis had heard of it; nobody else would ever say it."""
+    view.outside.hset(view.keys.passed, "1", "5")
+    view.projection.begin(1, 9)
+    view.projection.passed(1, 12)
+
+    async def lost() -> bool:
+        return view.outside.get(view.keys.epoch) is None
+
+    await until(lost)
+    assert view.outside.hget(view.keys.passed, "1") == "5" or view.projection.holes == 1, "first the hole, then how far we are"
+
+
+async def test_who_takes_over_a_whole_view_goes_on_after_having_asked(view: View) -> None:
+    view.outside.hset(view.keys.passed, mapping={"1": "9", "evb.redeliveries/1": "3"})
+    view.projection.begin(1, 9)
+    view.projection.begin("evb.redeliveries/1", 3)
+    view.projection.begin("evb.surplus/1", 4)
+    view.projection.passed(1, 12)
+    await asyncio.sleep(GRACE_S / 3)
+    assert view.outside.hget(view.keys.passed, "1") == "9", "the former owner's facts may be on their way"
+
+    async def told() -> bool:
+        return view.outside.hget(view.keys.passed, "1") == "12"
+
+    await until(told)
+    assert view.projection.holes == 0
+    assert view.outside.get(view.keys.epoch) is not None
+
+
+async def test_a_view_that_knows_nothing_of_committed_events_is_lost(view: View) -> None:
+    view.projection.begin(3, 1)
+
+    async def lost() -> bool:
+        return view.outside.get(view.keys.epoch) is None
+
+    await until(lost)
