@@ -19,7 +19,7 @@ from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
 from bridge.settings import Settings
-from bridge.topics import Topic, catalogue
+from bridge.topics import REGISTRY, Topic, catalogue
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0
@@ -61,7 +61,21 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
     missing = [_new(topics[name], settings, known.brokers) for name in topics if name not in known.topics]
     if not missing:
         return []
-    faults, created = [], []
+    faults, created = list[str](), list[str]()
+    # The registry first and by itself: a broker lets nobody read any topic of a request before it has made them all, and
+    # every process begins with the registry.
+    registry = [one for one in missing if one.topic == REGISTRY.name(settings)]
+    for batch in (registry, [one for one in missing if one not in registry]):
+        _create(admin, batch, created, faults)
+    if faults:
+        raise Misconfigured(*faults, "Create them by hand, or give the user of EVB_KAFKA__SASL_USERNAME the right to.")
+    await_topics(admin, topics)
+    return created
+
+
+def _create(admin: Admin, missing: list[NewTopic], created: list[str], faults: list[str]) -> None:
+    if not missing:
+        return
     for name, made in admin.create_topics(missing, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
         try:
             _result(made)
@@ -69,10 +83,6 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
         except KafkaException as err:
             if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 faults.append(f"{name} could not be created: {err.args[0].str()}.")
-    if faults:
-        raise Misconfigured(*faults, "Create them by hand, or give the user of EVB_KAFKA__SASL_USERNAME the right to.")
-    await_topics(admin, topics)
-    return created
 
 
 def await_topics(admin: Admin, names: Iterable[str]) -> None:

@@ -30,7 +30,7 @@ from bridge.view.rebuild import rebuild
 
 LOG = logs.get("bridge.registry")
 
-READ_S: Final = 15.0
+READ_S: Final = 30.0
 CONNECT_S: Final = 5.0
 REBUILD_S: Final = 120.0
 """How long another process' rebuild is waited for."""
@@ -38,7 +38,7 @@ REBUILD_S: Final = 120.0
 
 @contextmanager
 def reading(settings: Settings) -> Iterator[Registry]:
-    """Give the registry as Kafka has it now. Raises: BrokerUnavailable where it cannot be read within 15 s."""
+    """Give the registry as Kafka has it now. Raises: BrokerUnavailable where it cannot be read within 30 s."""
     registry = Registry(settings)
     registry.start()
     try:

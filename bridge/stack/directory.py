@@ -9,8 +9,8 @@ from pathlib import Path
 from bridge.domain.errors import Misconfigured
 
 LOCK, STATE, SECRET_KEY, DEMO = "lock", "stack.json", "secret.key", "demo.json"
-KAFKA, VALKEY, LOGS = "kafka", "valkey", "log"
-KNOWN = {LOCK, STATE, SECRET_KEY, DEMO, KAFKA, VALKEY, LOGS}
+KAFKA, VALKEY, LOGS, JOURNAL = "kafka", "valkey", "log", "journal"
+KNOWN = {LOCK, STATE, SECRET_KEY, DEMO, KAFKA, VALKEY, LOGS, JOURNAL}
 
 
 def empty(data: Path) -> None:

@@ -19,7 +19,7 @@ from bridge.kafka.admin import ensure_topics
 from bridge.settings import Settings, load
 from bridge.stack.cache import replace
 from bridge.stack.demo import demo_tenant
-from bridge.stack.directory import SECRET_KEY, STATE
+from bridge.stack.directory import JOURNAL, SECRET_KEY, STATE
 from bridge.stack.found import DemoTenant, StackInfo, write
 from bridge.stack.keeper import Keeper
 from bridge.stack.ports import LOOPBACK, free_port, is_free
@@ -124,7 +124,7 @@ class Supervisor:
             "EVB_KAFKA__BOOTSTRAP_SERVERS": self.stack.kafka.bootstrap,
             "EVB_REDIS__URL": self.stack.redis,
             "EVB_SECRET_KEYS_FILE": str(key),
-            "EVB_JOURNAL_DIR": str(self.stack.data / "journal"),
+            "EVB_JOURNAL_DIR": str(self.stack.data / JOURNAL),
             "EVB_HOST": LOOPBACK,
             "EVB_PORT": str(self._port),
             "EVB_WORKER_HEALTH_PORT": str(health_port),

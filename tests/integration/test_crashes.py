@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.integration.test_retries import final, histories
 from tests.integration.workers import Aftermath, Sender, event, headers, site, working
 
 BACK_S = 5.0
-"""Within this time a worker that was ended is back."""
+"""Within this time a worker that was ended is back, where it has the machine to itself."""
 
 APART = "it ran when the worker died, and then ended a child process: "
 AGAIN = "3 lives of the worker have ended while it ran"
@@ -46,7 +47,7 @@ def test_what_ends_the_worker_is_set_aside(
                 away.append(time.monotonic() - began)
         worker.settle(settings)
     assert len(away) == lives
-    assert max(away) < 2 * BACK_S, f"busy machine included: {away}"
+    assert max(away) < BACK_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), away
     told, found = histories(settings), Aftermath.of(settings)
     for events, name in all_[1:]:
         for one in events:
