@@ -40,6 +40,8 @@ from web.table import table
 
 LOG = get("web")
 FLASK_THREADS = 8
+STARTING_S = 4.0
+"""How long a request waits for the server to have started; then it is told so with a 503."""
 CLOSE_S = 8.0
 """How long the answers that are on their way may take once the server was told to stop."""
 
@@ -97,6 +99,10 @@ class Door:
         rules.check_path(path)
         found = self._table.find(method, path)
         services = self._services
+        if found is not None and services is None:
+            # The port is open before we are: whoever comes in a start waits for it rather than be refused.
+            await asyncio.wait({self._opening}, timeout=STARTING_S)
+            services = self._services
         if found is None or services is None:
             await self._through_flask(call, scope, protocol, headers)
             return

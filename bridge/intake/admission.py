@@ -29,21 +29,30 @@ Entry = tuple[tuple[bytes | None, ...], tuple[Quota, ...]]
 """What was known of each event before (None: it is new and Kafka has it now), and what is left of the rate windows."""
 
 
+UNSURE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT})
+"""After these nobody knows whether Kafka has the record; the view was told that it has not."""
+
+
 class Road:
     """What every admission of a process shares."""
 
-    __slots__ = ("_failing", "breaker", "loop", "producer", "settlement", "topic")
+    __slots__ = ("_failing", "_unsure", "breaker", "loop", "producer", "settlement", "topic")
 
     def __init__(
         self, topic: str, producer: LoopProducer, settlement: Settlement, breaker: Breaker, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.topic, self.producer, self.settlement, self.breaker, self.loop = topic, producer, settlement, breaker, loop
-        self._failing = False
+        self._failing = self._unsure = False
 
     def reported(self, error: KafkaError | None) -> None:
         """Take note of one report; the log gets the first failure and the first success after it."""
         failed = error is not None
         self.breaker.reported(not failed, self.loop.time())
+        if error is not None:
+            self._unsure |= error.code() in UNSURE
+        elif self._unsure:
+            self._unsure = False
+            self.settlement.missed("Kafka may have stored events that it did not confirm in time")
         if failed != self._failing:
             self._failing = failed
             if failed:

@@ -41,6 +41,10 @@ class Settlement:
             self._loop.call_soon(self._flush)
         self._outcomes.append(outcome)
 
+    def missed(self, why: str) -> None:
+        """Say that the view may lack events that Kafka has."""
+        self._guard.hole(why)
+
     def _flush(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
         for start in range(0, len(outcomes), CALL_EVENTS):

@@ -81,6 +81,23 @@ async def test_a_frozen_broker_means_503_in_time_and_never_a_receipt_without_a_r
     assert {early[f"early-{n}"] for n in range(20)} == {receipt.key for receipt in again}, "a retry is the same event"
 
 
+async def test_what_a_frozen_broker_may_have_stored_is_looked_for_once_it_confirms_again(
+    stack: StackOfTests, settings: Settings
+) -> None:
+    """The view was told that the event is not there, and it may be: so the view is declared lost once Kafka can be read again."""
+    async with Door(settings) as door:
+        await door.intake.accept([draft("before")], WRITER)
+        stack.kafka.freeze()
+        try:
+            await refused_in(door, "unsure")
+            await until(lambda: door.producer.waiting() == 0)
+            assert door.guard.holes == 0, "look-ups go on while Kafka is away"
+        finally:
+            stack.kafka.thaw()
+        await accepted_within(door, "after")
+        assert door.guard.holes == 1
+
+
 async def test_repetitions_of_an_event_in_flight_share_its_fate(stack: StackOfTests, settings: Settings) -> None:
     async with Door(settings) as door:
         await door.intake.accept([draft("before")], WRITER)
