@@ -10,10 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	if $$p -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 ARGS ?=
 
-.PHONY: help setup run test check format chaos bench clean
+.PHONY: help setup run test check format chaos chaos-long bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv and install the pinned dependencies (again only where they changed)
 
@@ -42,8 +42,12 @@ format: setup ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-chaos: setup ## Kill every part again and again under load, and account for every event (long form)
-	CHAOS=long $(BIN)/python -m pytest -m chaos -s $(ARGS)
+chaos: setup ## Break every part under load and account for every event: the table of docs/reliability.md (ARGS="C2 P1" for rows)
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-long: setup ## The same with the large numbers, for hours (ARGS="C2" for a row)
+	$(BIN)/python -m tests.chaos --long $(ARGS)
+	CHAOS=long $(BIN)/python -m pytest -m chaos -s
 
 bench: setup ## Measure this machine: rates, latency, memory (ARGS="ingress" for a part)
 	$(BIN)/python -m bench $(ARGS)

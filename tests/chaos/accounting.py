@@ -8,6 +8,7 @@ Pure: facts in, findings out. `ledger.py` gathers the clients' side, `topics.py`
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 ATTEMPTS = 3  # what the tiers of a run allow: one more than there are
@@ -25,6 +26,11 @@ class Sent:
     status: str
     results: int
     receipt: str = ""  # the event key that the receipt named
+    lane: str = ""  # events of one lane were posted one after another; "" where there is no order
+    number: int = -1  # its place in that lane, and what its results carry
+    owner: int = 0  # which of the target's tenants posted it
+    began_ms: float = 0.0  # when its last attempt began
+    attempts: int = ATTEMPTS  # what its process's policy allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class Published:
     id: str
     execution_id: str
     digest: str
+    number: int = -1  # the sequence number that it carries; -1 where it has none
+    stored_ms: int = 0  # when Kafka took it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ class Dead:
     execution_id: str
     digest: str
     attempts: int = ATTEMPTS
+    code: str = ""
+    type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,20 @@ class Findings:
         lines = [f"{kind}: {len(items)}, e.g. {', '.join(items[:3])}" for kind, items in sorted(self.wrong.items())]
         return "\n".join([*lines, f"repeats with equal ids: {dict(self.repeats)}"])
 
+    def count(self, kinds: Iterable[str]) -> int:
+        """Count what is wrong of these kinds."""
+        return sum(len(self.wrong[kind]) for kind in kinds if kind in self.wrong)
+
+
+LOST = (
+    "lost event",
+    "not exactly one final status",
+    "missing result",
+    "no dead letter with the original bytes",
+)
+PHANTOM = ("phantom event", "unexpected result", "dead letter of an event that did not fail")
+DISORDER = ("stored out of order", "result out of order")
+
 
 def account(facts: Facts) -> Findings:
     """Check every promise; an empty `wrong` means that all events are accounted for."""
@@ -100,6 +124,8 @@ def account(facts: Facts) -> Findings:
     keys = _check_events(facts, findings)
     _check_executions(facts, keys, findings)
     _check_repeats(facts, findings)
+    for kind, event_id in misplaced(facts):
+        findings.wrong[kind].append(event_id)
     return findings
 
 
@@ -152,7 +178,7 @@ def _check_executions(facts: Facts, keys: dict[str, str], findings: Findings) ->
             findings.wrong["unexpected result"].append(s.id)
         if s.status == "failed" and dead[execution.execution_id] != {s.digest}:
             findings.wrong["no dead letter with the original bytes"].append(s.id)
-        if any(letter.attempts != ATTEMPTS for letter in letters[execution.execution_id]):
+        if any(letter.attempts != s.attempts for letter in letters[execution.execution_id]):
             findings.wrong["not the attempts of its policy"].append(s.id)
         if s.status != "failed" and dead[execution.execution_id]:
             findings.wrong["dead letter of an event that did not fail"].append(s.id)
@@ -172,3 +198,34 @@ def _check_repeats(facts: Facts, findings: Findings) -> None:
         ("executions", [e.execution_id for e in facts.executed if e.status in FINAL]),
     ):
         findings.repeats[topic] += len(ids) - len(set(ids))
+
+
+def misplaced(facts: Facts) -> Iterator[tuple[str, str]]:
+    """
+    Name what lies behind a later one of its lane: events as they are stored, results as they are published.
+
+    Only the first record of an id counts, since a delivery that is repeated after a crash repeats records. What was given up
+    by its client or tried again by the worker is passed over: others may overtake it.
+    """
+    lanes = {s.id: s for s in facts.sent if s.lane and s.verdict == "accepted"}
+    first = {s.key: s.id for s in reversed(facts.stored)}
+    order = [lanes[id_] for id_ in dict.fromkeys(s.id for s in facts.stored) if id_ in lanes]
+    for s in _behind([(s.lane, s.number, s.id) for s in order]):
+        yield "stored out of order", s
+    again = {e.execution_id for e in facts.executed if e.status == "pending"}
+    events = {e.execution_id: first.get(e.event_key, "") for e in facts.executed}
+    published = {p.id: p for p in reversed(facts.published)}
+    results = [published[id_] for id_ in dict.fromkeys(p.id for p in facts.published)]
+    counted = [p for p in results if p.number >= 0 and p.execution_id not in again and events.get(p.execution_id) in lanes]
+    sent = [lanes[events[p.execution_id]] for p in counted]
+    for s in _behind([(f"{s.process} {s.lane}", p.number, p.id) for s, p in zip(sent, counted, strict=True)]):
+        yield "result out of order", s
+
+
+def _behind(placed: Iterable[tuple[str, int, str]]) -> Iterator[str]:
+    """Give the ids whose number is smaller than one before it in its lane."""
+    highest: dict[str, int] = {}
+    for lane, number, id_ in placed:
+        if number < highest.get(lane, -1):
+            yield id_
+        highest[lane] = max(number, highest.get(lane, -1))

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
+import time
+from collections import defaultdict
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from random import Random
 
 import aiohttp
 
-from tests.chaos.accounting import Sent
+from tests.chaos.accounting import ATTEMPTS, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,19 @@ class Kind:
     share: int
     status: str
     results: int
+    process: str = ""
+    type: str = ""
+    attempts: int = ATTEMPTS
+    data: str = ""
+    """A body of its own, as JSON text; empty: the number and a note."""
 
     @property
-    def process(self) -> str:
-        return f"chaos-{self.name}"
+    def handled_by(self) -> str:
+        return self.process or f"chaos-{self.name}"
+
+    @property
+    def event_type(self) -> str:
+        return self.type or f"chaos.{self.name}"
 
 
 KINDS = (
@@ -39,68 +51,135 @@ KINDS = (
     Kind("fail", 6, "failed", 0),
     Kind("skip", 4, "skipped", 0),
 )
+GROUPS = 50
 PATIENCE_S = 60.0  # how long a producer repeats one event before it gives up
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to post, as whom."""
+    """Where to post (any of the URLs), and as whom: one API key per tenant."""
 
-    url: str
-    api_key: str
+    urls: tuple[str, ...]
+    api_keys: tuple[str, ...]
 
 
-async def produce(target: Target, count: int, rate: float, seed: int, name: str) -> list[Sent]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many events at a rate per second. The same seed and name make the same events."""
+
+    events: int
+    rate: float
+    seed: int
+    name: str
+    kinds: tuple[Kind, ...] = KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request: when it began (seconds since the epoch), how long it took, what it was answered (0: nothing)."""
+
+    began: float
+    took_s: float
+    status: int
+    retry_after: str
+
+
+class Ledger:
     """
-    Post `count` events at `rate` per second and return what became of each, as far as the client knows.
+    Posts a load and keeps each event's fate and every attempt.
 
-    Again: the same seed and name make the same events.
+    Order: the events of one tenant and partition key are posted one after another, as a producer does that cares for it.
     """
-    random = Random(seed)
-    kinds = random.choices(KINDS, [k.share for k in KINDS], k=count)
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=200)) as session:
-        loop, tasks = asyncio.get_running_loop(), []
-        start = loop.time()
-        for n, kind in enumerate(kinds):
-            await asyncio.sleep(max(0.0, start + n / rate - loop.time()))
-            tasks.append(loop.create_task(_post(session, target, f"{name}-{n}", n, kind, random.randrange(50))))
-        return list(await asyncio.gather(*tasks))
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.attempts: list[Attempt] = []
+        self._lanes: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def produce(self, load: Load, only: Container[int] | None = None) -> list[Sent]:
+        """Post everything (or the events of these numbers), and return what became of each, as far as the client knows."""
+        random = Random(load.seed)
+        kinds = random.choices(load.kinds, [k.share for k in load.kinds], k=load.events)
+        async with session() as client:
+            loop, tasks = asyncio.get_running_loop(), []
+            start = loop.time()
+            for n, kind in enumerate(kinds):
+                await asyncio.sleep(max(0.0, start + n / load.rate - loop.time()))
+                owner, group = n % len(self.target.api_keys), f"group-{random.randrange(GROUPS)}"
+                if only is None or n in only:
+                    tasks.append(loop.create_task(self._in_turn(client, f"{load.name}-{n}", n, kind, owner, group)))
+            return list(await asyncio.gather(*tasks))
+
+    async def probe(self, id_: str, kind: Kind) -> tuple[Sent, Attempt]:
+        """Post one event once, on a connection of its own and in no lane."""
+        body, key = json.dumps({"n": -1}).encode(), self.target.api_keys[0]
+        async with session() as client:
+            attempt, _ = await post(client, self.target.urls[0] + "/events", body, _headers(id_, kind, key))
+        verdict = "accepted" if attempt.status == 202 else "unknown"
+        digest = hashlib.sha256(body).hexdigest()
+        return Sent(id_, verdict, digest, kind.handled_by, kind.status, kind.results, attempts=kind.attempts), attempt
+
+    async def _in_turn(self, client: aiohttp.ClientSession, id_: str, n: int, kind: Kind, owner: int, group: str) -> Sent:
+        lane = f"{owner}/{group}"
+        async with self._lanes[lane]:
+            plain = json.dumps({"n": n, "note": "grüße " * (n % 40)}, ensure_ascii=False)
+            body = (kind.data or plain).encode()
+            headers = _headers(id_, kind, self.target.api_keys[owner]) | {"ce-partitionkey": group}
+            verdict, receipt, began_ms = await self._post(client, n, body, headers)
+        digest = hashlib.sha256(body).hexdigest()
+        told = Sent(id_, verdict, digest, kind.handled_by, kind.status, kind.results, receipt)
+        return replace(told, lane=lane, number=n, owner=owner, began_ms=began_ms, attempts=kind.attempts)
+
+    async def _post(self, client: aiohttp.ClientSession, n: int, body: bytes, headers: Headers) -> tuple[str, str, float]:
+        """Repeat one event until it is accepted or refused; gives verdict, receipt and when the last attempt began."""
+        verdict, pause, urls = "refused", 0.1, self.target.urls
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            attempt, text = await post(client, urls[n % len(urls)] + "/events", body, headers)
+            self.attempts.append(attempt)
+            if attempt.status == 202:
+                return "accepted", json.loads(text)["key"], attempt.began * 1000
+            if attempt.status not in (0, 429, 503):
+                return f"answered {attempt.status}: {text[:200]}", "", attempt.began * 1000
+            if attempt.status != 429:
+                verdict = "unknown"  # the request may or may not have reached Kafka
+            if attempt.status == 0:
+                n += 1  # the next of the servers may live
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+        return verdict, "", 0.0
 
 
-async def _post(session: aiohttp.ClientSession, target: Target, event_id: str, n: int, kind: Kind, group: int) -> Sent:
-    body = json.dumps({"n": n, "note": "grüße " * (n % 40)}, ensure_ascii=False).encode()
-    headers = {
-        "X-API-KEY": target.api_key,
+Headers = dict[str, str]
+
+
+def _headers(id_: str, kind: Kind, api_key: str) -> Headers:
+    return {
+        "X-API-KEY": api_key,
         "content-type": "application/json",
         "ce-specversion": "1.0",
-        "ce-id": event_id,
+        "ce-id": id_,
         "ce-source": "/chaos",
-        "ce-type": f"chaos.{kind.name}",
-        "ce-partitionkey": f"group-{group}",
+        "ce-type": kind.event_type,
     }
-    verdict, receipt = "refused", ""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    pause = 0.1
-    while asyncio.get_running_loop().time() < deadline:
-        status, text = await _try(session, target.url + "/events", body, headers)
-        if status == 202:
-            verdict, receipt = "accepted", json.loads(text)["key"]
-            break
-        if status not in (0, 429, 503):
-            verdict = f"answered {status}: {text[:200]}"
-            break
-        if status != 429:
-            verdict = "unknown"  # the request may or may not have reached Kafka
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 1.0)
-    return Sent(event_id, verdict, hashlib.sha256(body).hexdigest(), kind.process, kind.status, kind.results, receipt)
 
 
-async def _try(session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-    """Make one attempt; status 0 stands for no answer at all."""
+def session() -> aiohttp.ClientSession:
+    """Give a client that waits ten seconds for an answer."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), connector=aiohttp.TCPConnector(limit=300))
+
+
+async def post(client: aiohttp.ClientSession, url: str, body: bytes, headers: Headers) -> tuple[Attempt, str]:
+    """Make one attempt."""
+    began, start = time.time(), time.monotonic()
     try:
-        async with session.post(url, data=body, headers=headers) as answer:
-            return answer.status, await answer.text()
+        async with client.post(url, data=body, headers=headers) as answer:
+            text, status, after = await answer.text(), answer.status, answer.headers.get("Retry-After", "")
     except (aiohttp.ClientError, TimeoutError):
-        return 0, ""
+        text, status, after = "", 0, ""
+    return Attempt(began, time.monotonic() - start, status, after), text
+
+
+async def produce(target: Target, load: Load) -> list[Sent]:
+    """Post a load with a ledger of its own."""
+    return await Ledger(target).produce(load)

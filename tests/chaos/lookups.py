@@ -4,27 +4,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import aiohttp
 
 from tests.chaos.ledger import Target
 
 
-async def shown(target: Target, keys: Iterable[str], patience_s: float = 60) -> dict[tuple[str, str], str]:
+async def shown(target: Target, keys: Mapping[str, int], patience_s: float = 60) -> dict[tuple[str, str], str]:
     """
-    Map (event key, process) to the status that `GET /events/{key}` shows; a 503 (view being rebuilt) is asked again.
+    Map (event key, process) to the status that `GET /events/{key}` shows; `keys` gives the tenant that owns the event.
+
+    A 503 (the view is being rebuilt) is asked again.
 
     Raises: TimeoutError when the view does not come back; AssertionError on any answer but 200 and 503.
     """
     statuses: dict[tuple[str, str], str] = {}
-    async with asyncio.timeout(patience_s), aiohttp.ClientSession(headers={"X-API-KEY": target.api_key}) as session:
+    async with asyncio.timeout(patience_s), aiohttp.ClientSession() as session:
         gate = asyncio.Semaphore(32)
 
-        async def ask(key: str) -> None:
+        async def ask(key: str, owner: int) -> None:
+            headers = {"X-API-KEY": target.api_keys[owner]}
             async with gate:
                 while True:
-                    async with session.get(f"{target.url}/events/{key}") as answer:
+                    async with session.get(f"{target.urls[0]}/events/{key}", headers=headers) as answer:
                         if answer.status == 503:
                             await asyncio.sleep(0.2)
                             continue
@@ -33,5 +36,5 @@ async def shown(target: Target, keys: Iterable[str], patience_s: float = 60) -> 
                             statuses[key, execution["process"]] = execution["status"]
                         return
 
-        await asyncio.gather(*(ask(key) for key in keys))
+        await asyncio.gather(*(ask(key, owner) for key, owner in keys.items()))
     return statuses

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.chaos import planted as plants
 from tests.chaos.accounting import Dead, Executed, Facts, Published, Sent, Stored, account
 
 
@@ -100,3 +101,46 @@ def test_planted_fault_turns_the_check_red(planted: str) -> None:
     facts = clean()
     plant(facts)
     assert kind in account(facts).wrong
+
+
+def many(count: int = 10_000) -> Facts:
+    """A clean run of so many events in 50 lanes, each completed with a result that carries its number."""
+    numbers = range(count)
+    sent = [Sent(f"e{n}", "accepted", f"d{n}", "echo", "completed", 1, f"k{n}", f"lane-{n % 50}", n) for n in numbers]
+    stored = [Stored(f"e{n}", f"k{n}", f"d{n}", n % 5, n // 5) for n in numbers]
+    executed = [Executed(f"x{n}", f"k{n}", "echo", "completed", (f"r{n}",)) for n in numbers]
+    published = [Published(f"r{n}", f"x{n}", f"p{n}", n) for n in numbers]
+    return Facts(sent, stored, executed, published, [])
+
+
+def test_a_clean_run_in_lanes_is_in_order() -> None:
+    findings = account(many(1000))
+    assert not findings, str(findings)
+
+
+def test_the_mutations_turn_the_check_red_in_ten_thousand_events() -> None:
+    assert plants.blind(many(), 1) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_mutations_turn_the_check_red_wherever_they_are_planted(seed: int) -> None:
+    assert plants.blind(many(200), seed) == []
+
+
+def test_what_is_repeated_or_tried_again_is_not_out_of_order() -> None:
+    facts = many(200)
+    facts.stored.append(facts.stored[0])
+    facts.published.append(facts.published[0])
+    late = next(n for n, p in enumerate(facts.published) if p.id == "r7")
+    facts.published.append(facts.published.pop(late))
+    assert account(facts).wrong.keys() == {"result out of order"}
+    facts.executed.insert(0, replace(facts.executed[7], status="pending"))
+    assert not account(facts)
+
+
+def test_two_results_of_one_event_are_in_order() -> None:
+    facts = many(200)
+    facts.sent[3] = replace(facts.sent[3], results=2)
+    facts.executed[3] = replace(facts.executed[3], results=("r3", "r3b"))
+    facts.published.insert(4, replace(facts.published[3], id="r3b"))
+    assert not account(facts)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from tests.chaos.accounting import Dead, Executed, Published, Stored
 
 PROCESSES = ("chaos-echo", "chaos-nap", "chaos-plain", "chaos-fail", "chaos-skip")
+"""Those of the chaos plugin."""
 
 
 def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Message]:
@@ -41,8 +42,10 @@ def _position(consumer: Consumer, topic: str, partition: int) -> int:
     return max(0, consumer.position([TopicPartition(topic, partition)])[0].offset)
 
 
-def _text(message: Message, header: str) -> str:
-    return dict(message.headers() or []).get(header, b"").decode()
+def text(message: Message, header: str) -> str:
+    """Give a header as text, empty where it is not there."""
+    value = dict(message.headers() or []).get(header) or b""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _digest(message: Message) -> str:
@@ -52,27 +55,27 @@ def _digest(message: Message) -> str:
 def stored(bootstrap: str, prefix: str) -> list[Stored]:
     """Read the events topic."""
     return [
-        Stored(_text(m, "ce_id"), _text(m, "ce_eventkey"), _digest(m), m.partition(), m.offset())
+        Stored(text(m, "ce_id"), text(m, "ce_eventkey"), _digest(m), m.partition() or 0, m.offset() or 0)
         for m in records(bootstrap, f"{prefix}.events")
     ]
 
 
-def executed(bootstrap: str, prefix: str) -> list[Executed]:
-    """Read the execution records of the chaos processes."""
+def executed(bootstrap: str, prefix: str, processes: Sequence[str] = PROCESSES) -> list[Executed]:
+    """Read the execution records of the processes."""
     found = []
     for message in records(bootstrap, f"{prefix}.executions"):
-        value = json.loads(message.value())
-        if value["process"] in PROCESSES:
+        value = json.loads(message.value() or b"null")
+        if value["process"] in processes:
             results = tuple(r["id"] for r in value["results"])
             found.append(Executed(value["execution_id"], value["event_key"], value["process"], value["status"], results))
     return found
 
 
-def published(bootstrap: str, prefix: str) -> list[Published]:
-    """Read the result topics of the chaos processes."""
+def published(bootstrap: str, prefix: str, processes: Sequence[str] = PROCESSES) -> list[Published]:
+    """Read the result topics of the processes."""
     return [
-        Published(_text(m, "ce_id"), _text(m, "ce_causationid"), _digest(m))
-        for process in PROCESSES
+        Published(text(m, "ce_id"), text(m, "ce_causationid"), _digest(m), _number(m), m.timestamp()[1])
+        for process in processes
         for m in records(bootstrap, f"{prefix}.results.{process}")
     ]
 
@@ -80,4 +83,13 @@ def published(bootstrap: str, prefix: str) -> list[Published]:
 def dead(bootstrap: str, prefix: str) -> list[Dead]:
     """Read the dead letters."""
     letters = records(bootstrap, f"{prefix}.deadletters")
-    return [Dead((m.key() or b"").decode(), _digest(m), int(dict(m.headers() or [])["dl_attempts"])) for m in letters]
+    return [
+        Dead((m.key() or b"").decode(), _digest(m), int(text(m, "dl_attempts")), text(m, "dl_code"), text(m, "ce_type"))
+        for m in letters
+    ]
+
+
+def _number(message: Message) -> int:
+    """Give the sequence number that a result carries."""
+    value = json.loads(message.value() or b"null")
+    return int(value.get("n", -1)) if isinstance(value, dict) else -1

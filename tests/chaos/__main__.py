@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+`python -m tests.chaos [--long] [C0 C1 …]`: play the matrix, print its table, and keep a whole every-change run in `docs/`.
+
+`CHAOS_SEED` decides all times. Exit code 1: a row missed what is asked, or the check did not see a planted fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+
+from tests.chaos import report
+from tests.chaos.planted import PLANTED, blind
+from tests.chaos.scenarios import ALL
+from tests.chaos.scenarios.stage import Row, Scenario, run
+
+SEED = int(os.environ.get("CHAOS_SEED", "20261123"))
+
+
+def main() -> None:
+    """Play the named scenarios, or all."""
+    names = [word for word in sys.argv[1:] if not word.startswith("-")]
+    long_ = "--long" in sys.argv
+    if unknown := set(names) - {scenario.id for scenario in ALL}:
+        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(scenario.id for scenario in ALL)}")
+    rows = [_play(scenario, long_) for scenario in ALL if not names or scenario.id in names]
+    report.show(rows)
+    if not names and not long_:
+        report.keep(rows)
+    sys.exit(any(row.missed for row in rows))
+
+
+def _play(scenario: Scenario, long_: bool) -> Row:
+    form = scenario.large if long_ else scenario.small
+    print(f"== {scenario.id}: {scenario.fault} ({form.events:,} events, seed {SEED})", flush=True)
+    try:
+        row, facts = asyncio.run(run(scenario, form, SEED))
+    except Exception as err:  # noqa: BLE001  the edge: this one has failed, the others are played all the same
+        traceback.print_exc()
+        return Row(scenario.id, scenario.fault, form.times, form.events, drain_s=None, missed=[f"{type(err).__name__}: {err}"])
+    if facts is not None and scenario is ALL[0]:
+        row.measured["planted faults found"] = f"{len(PLANTED) - len(unseen := blind(facts, SEED))} of {len(PLANTED)}"
+        row.missed += [f"the check does not see: {name}" for name in unseen]
+    report.show([row])
+    return row
+
+
+if __name__ == "__main__":
+    main()

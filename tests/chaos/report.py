@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of a run as a table in the terminal, as data (`docs/reliability.json`) and as a page (`docs/reliability.md`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.planted import PLANTED
+from tests.chaos.product import PARTITIONS, TIERS
+from tests.chaos.scenarios import ALL
+from tests.chaos.scenarios.stage import Row
+
+DOCS = Path(__file__).parents[2] / "docs"
+DATA, PAGE = DOCS / "reliability.json", DOCS / "reliability.md"
+WIDTH = 140
+HEAD = ("id", "fault", "times", "events", "lost", "duplicated", "phantom", "out of order", "time to drain", "verdict")
+
+HEADER = """\
+# Reliability: what was broken, and what came of it
+
+Written by `make chaos` from the data of its run (`reliability.json`): do not edit it.
+
+Run of {at} UTC, seed {seed} (`CHAOS_SEED` decides all times and all loads), {minutes:.0f} min in all. Conditions: 2 shared
+cores with a load average of {low:.0f} to {high:.0f} at the starts of the rows, so read what is lost before how fast it was; Kafka
+(one node) and Valkey of the embedded stack; the production processes, one `evb web` (in R two) and two `evb worker`;
+{partitions} partitions, retry tiers {tiers}, the circuit breaker off, four tenants. The client repeats a request that was not
+answered, or answered 503, with the same id, and posts the events of one partition key one after another.
+"""
+FOOTER = """
+*lost*: accepted and not in Kafka, or without its one final status, its results, or its dead letter with the original bytes.
+*duplicated*: results and executions that were written again with equal ids. *phantom*: what nobody sent or asked for.
+*out of order*: events or results behind a later one of their partition key, where nothing was retried. *time to drain*: from
+the end of the load and of the faults to the last final status; failed attempts wait {waits} in their retry tiers.
+Every look-up over HTTP was compared with the topics.
+
+The check itself was checked on the facts of C0: each of {number} planted faults turned it red ({planted}).
+
+## What each row does
+"""
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Give a row's cells in the order of `HEAD`."""
+    drain = "not within 120 s" if row.drain_s is None else f"{row.drain_s:.1f} s"
+    numbers = (row.times, row.events, row.lost, row.duplicated, row.phantom, row.disorder)
+    return (row.id, row.fault, *(f"{n:,}" for n in numbers), drain, "missed" if row.missed else "passed")
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table, and below it what was measured and missed."""
+    console, table = Console(), Table(*HEAD)
+    console.width = console.width if console.is_terminal else WIDTH
+    for row in rows:
+        table.add_row(*cells(row), style="red" if row.missed else "")
+    console.print(table)
+    for row in rows:
+        for line in (*(f"{name}: {said}" for name, said in row.measured.items()), *(f"MISSED: {what}" for what in row.missed)):
+            console.print(f"{row.id}: {line}", markup=False, highlight=False)
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """Write data and page."""
+    DATA.write_text(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False) + "\n")
+    PAGE.write_text(page(rows))
+
+
+def kept() -> list[Row]:
+    """Read the data of the last run that was kept."""
+    return [Row(**row) for row in json.loads(DATA.read_text())]
+
+
+def page(rows: Sequence[Row]) -> str:
+    """Give the page of a run."""
+    what = {scenario.id: scenario.what for scenario in ALL}
+    loads, seconds = [row.load for row in rows], sum(row.took_s for row in rows)
+    span = {"low": min(loads), "high": max(loads), "minutes": seconds / 60}
+    said = HEADER.format(at=rows[0].at, seed=rows[0].seed, partitions=PARTITIONS, tiers=TIERS, **span)
+    lines = [said, "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    lines += [FOOTER.format(waits=TIERS.replace(",", " and "), number=len(PLANTED), planted=", ".join(PLANTED))]
+    for row in rows:
+        lines += [f"### {row.id}: {row.fault}", "", what[row.id], ""]
+        lines += [f"- {name}: {said}" for name, said in row.measured.items()]
+        lines += [f"- **missed**: {said}" for said in row.missed]
+        lines += [f"- {row.took_s:.0f} s with start and check, at a load average of {row.load:.1f}", ""]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The matrix of faults: one scenario a file, each with a short account of what it does, two sizes, and what it asks for.
+
+A scenario is run by `stage.py`, which gives it a product of its own and accounts for every event afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.chaos.scenarios import (
+    abuse,
+    broker_killed,
+    broker_stopped,
+    everything,
+    faulty,
+    flushed,
+    nothing,
+    poison,
+    redis_killed,
+    rolling,
+    web_killed,
+    worker_killed,
+)
+from tests.chaos.scenarios.stage import Scenario
+
+ALL: Sequence[Scenario] = (
+    nothing.SCENARIO,
+    web_killed.SCENARIO,
+    worker_killed.SCENARIO,
+    broker_stopped.SCENARIO,
+    broker_killed.SCENARIO,
+    redis_killed.SCENARIO,
+    flushed.SCENARIO,
+    everything.SCENARIO,
+    rolling.SCENARIO,
+    poison.SCENARIO,
+    abuse.SCENARIO,
+    faulty.SCENARIO,
+)

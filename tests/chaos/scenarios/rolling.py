@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""R: two web servers and two workers are restarted one after another while events flow."""
+
+from __future__ import annotations
+
+from bridge.stack.programs import Program
+from tests.chaos.product import Layout
+from tests.chaos.scenarios.stage import CHAOS, Form, Scenario, Stage
+
+LEAVE_S = 30.0
+
+
+async def play(stage: Stage) -> None:
+    left: list[float] = []
+
+    async def fire() -> None:
+        for _ in range(stage.form.times):
+            for program in (*stage.product.webs, *stage.product.workers):
+                await stage.moments(4 * stage.form.times, stage.span_s / 2)
+                left.append(await _restarted(stage, program))
+
+    await stage.settle(await stage.under_fire(fire))
+    given_up = sum(a.status >= 500 for a in stage.ledger.attempts)
+    broken = sum(a.status == 0 for a in stage.ledger.attempts)
+    stage.row.measured["left within"] = f"{min(left):.1f}-{max(left):.1f} s"
+    stage.row.measured["requests"] = f"{len(stage.ledger.attempts)}, of them {given_up} answered 5xx and {broken} not at all"
+    stage.asked(not given_up, f"{given_up} answers of 5xx")
+
+
+async def _restarted(stage: Stage, program: Program) -> float:
+    """Ask it to leave, and start it again; gives the seconds until it had left."""
+    code, took = await stage.product.asked_to_leave(program)
+    stage.asked(code == 0, f"{program.name} left with exit code {code}")
+    stage.asked(took <= LEAVE_S, f"{program.name} took {took:.1f} s to leave, asked {LEAVE_S:.0f}")
+    return took
+
+
+SCENARIO = Scenario(
+    "R",
+    "rolling restart (SIGTERM)",
+    "Two web servers and two workers are asked to leave, one after another, and started again, while a client posts that "
+    "knows both URLs and repeats what was not answered. Asked: nothing lost, nothing refused, each leaves within 30 s and with "
+    "exit code 0.",
+    Form(2_500, 100, 1),
+    Form(50_000, 100, 10),
+    play,
+    Layout(webs=2, workers=2, processes=CHAOS.processes),
+)
