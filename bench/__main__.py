@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay]`: all where none is named. Exit code 1: one missed."""
+"""
+`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [rebalance]`: all where none is named.
+
+Exit code 1: one missed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import sys
 
 from bench.product import bench
 
-PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay")
+PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay", "rebalance")
 
 
 def main() -> None:

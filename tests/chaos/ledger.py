@@ -82,6 +82,7 @@ class Attempt:
     took_s: float
     status: int
     retry_after: str
+    refused: bool = False  # the connection was not even made
 
 
 class Ledger:
@@ -172,12 +173,15 @@ def session() -> aiohttp.ClientSession:
 async def post(client: aiohttp.ClientSession, url: str, body: bytes, headers: Headers) -> tuple[Attempt, str]:
     """Make one attempt."""
     began, start = time.time(), time.monotonic()
+    text, status, after, refused = "", 0, "", False
     try:
         async with client.post(url, data=body, headers=headers) as answer:
             text, status, after = await answer.text(), answer.status, answer.headers.get("Retry-After", "")
+    except aiohttp.ClientConnectorError:
+        refused = True
     except (aiohttp.ClientError, TimeoutError):
-        text, status, after = "", 0, ""
-    return Attempt(began, time.monotonic() - start, status, after), text
+        status = 0
+    return Attempt(began, time.monotonic() - start, status, after, refused), text
 
 
 async def produce(target: Target, load: Load) -> list[Sent]:

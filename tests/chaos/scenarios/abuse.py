@@ -74,7 +74,7 @@ SCENARIO = Scenario(
     "A process with isolation `process` spins, holds the interpreter, starts 20 processes, exits, faults, is killed, asks for "
     "2 GB, raises and prints 10 GB, between good events. Asked: each ends with its reason, the good ones all complete, and no "
     "worker ends.",
-    Form(4_000, 80, 3),
+    Form(3_000, 80, 3),
     Form(20_000, 80, 20),
     play,
     LAYOUT,

@@ -31,7 +31,7 @@ SCENARIO = Scenario(
     "C3k",
     "kill -9 the broker",
     "Kafka is killed, two times of seven asked to end (SIGTERM), and started again on its data. Asked: nothing lost.",
-    Form(6_000, 75, 7),
+    Form(5_000, 75, 7),
     Form(100_000, 75, 40),
     play,
 )

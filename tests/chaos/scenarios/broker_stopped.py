@@ -89,7 +89,7 @@ SCENARIO = Scenario(
     "SIGSTOP the broker, 1-30 s",
     "The broker stands still with its connections open, for seeded times spread over 1 to 30 s, and the door is asked meanwhile. "
     "Asked: 503 with Retry-After within 5 s, never a 202, and nothing lost.",
-    Form(4_500, 50, 5),
+    Form(4_000, 50, 5),
     Form(60_000, 50, 30),
     play,
 )

@@ -63,7 +63,7 @@ SCENARIO = Scenario(
     "all at random",
     "Web server, one worker, both workers, broker and Valkey are killed, and the broker is stopped for 1 to 8 s, in a random "
     "order. Asked: nothing lost, nothing stuck, every look-up agrees with the topics.",
-    Form(9_000, 75, 20),
+    Form(8_000, 75, 20),
     Form(150_000, 75, 120),
     play,
 )

@@ -84,7 +84,7 @@ SCENARIO = Scenario(
     "Results above the largest size (one, and many together), results that are no JSON, no outcome at all, between good events; "
     "a worker is started with a plugin that cannot be imported, and with two of one name. Asked: a dead letter with the reason "
     "for each, the good ones complete; the worker refuses to start and names the plugins.",
-    Form(3_000, 80, 3),
+    Form(2_000, 80, 3),
     Form(20_000, 80, 20),
     play,
     LAYOUT,

@@ -53,7 +53,7 @@ SCENARIO = Scenario(
     "FLUSHALL at half of the load",
     "Everything in Valkey is deleted in the middle of the load. Asked: nothing lost; after the rebuild every status equals the "
     "topics', and an event that is posted again gets its first receipt.",
-    Form(5_000, 100, 1),
+    Form(4_000, 100, 1),
     Form(100_000, 150, 5),
     play,
 )

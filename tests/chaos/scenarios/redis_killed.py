@@ -36,7 +36,7 @@ SCENARIO = Scenario(
     "kill -9 Valkey",
     "Valkey, which keeps nothing, is killed and kept away for 0.5 to 4 s. Asked: nothing lost, the door goes on accepting, and "
     "every look-up afterwards agrees with the topics.",
-    Form(6_000, 100, 5),
+    Form(5_000, 100, 5),
     Form(100_000, 100, 30),
     play,
 )

@@ -21,9 +21,11 @@ async def play(stage: Stage) -> None:
 
     await stage.settle(await stage.under_fire(fire))
     given_up = sum(a.status >= 500 for a in stage.ledger.attempts)
-    broken = sum(a.status == 0 for a in stage.ledger.attempts)
+    refused = sum(a.refused for a in stage.ledger.attempts)
+    broken = sum(a.status == 0 for a in stage.ledger.attempts) - refused
     stage.row.measured["left within"] = f"{min(left):.1f}-{max(left):.1f} s"
-    stage.row.measured["requests"] = f"{len(stage.ledger.attempts)}, of them {given_up} answered 5xx and {broken} not at all"
+    said = f"{given_up} answered 5xx, {refused} not connected, {broken} reset"
+    stage.row.measured["requests"] = f"{len(stage.ledger.attempts)}, of them {said}"
     stage.asked(not given_up, f"{given_up} answers of 5xx")
 
 

@@ -23,7 +23,7 @@ SCENARIO = Scenario(
     "kill -9 workers",
     "One of two workers is killed, every third time both, and started again at once or after 2 s. "
     "Asked: nothing lost, nothing stuck, the backlog is worked off within 120 s.",
-    Form(7_000, 100, 10),
+    Form(6_000, 100, 10),
     Form(200_000, 150, 60),
     play,
 )
