@@ -65,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many events at a rate per second. The same seed and name make the same events."""
+    """So many events at a rate per second, with partition keys of its own. The same seed and name make the same events."""
 
     events: int
     rate: float
@@ -106,7 +106,7 @@ class Ledger:
             start = loop.time()
             for n, kind in enumerate(kinds):
                 await asyncio.sleep(max(0.0, start + n / load.rate - loop.time()))
-                owner, group = n % len(self.target.api_keys), f"group-{random.randrange(GROUPS)}"
+                owner, group = n % len(self.target.api_keys), f"{load.name}-{random.randrange(GROUPS)}"
                 if only is None or n in only:
                     tasks.append(loop.create_task(self._in_turn(client, f"{load.name}-{n}", n, kind, owner, group)))
             return list(await asyncio.gather(*tasks))

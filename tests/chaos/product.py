@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -32,6 +33,7 @@ from bridge.stack.ports import LOOPBACK, free_port
 from bridge.stack.programs import Program
 from bridge.stack.stack import Stack
 from tests.chaos.ledger import Target
+from tests.conftest import as_environ
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
@@ -127,6 +129,16 @@ class Product:
         self.away.discard(part)
         await self.answering([part], [pid])
         return code, took
+
+    async def rebuild(self) -> None:
+        """Run `evb rebuild`. Raises: RuntimeError with what it said where it failed."""
+        command = (sys.executable, "-m", "bridge.cli", "rebuild")
+        pipe = asyncio.subprocess.PIPE
+        environ = os.environ | as_environ(self.settings)
+        run = await asyncio.create_subprocess_exec(*command, env=environ, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+        output, _ = await run.communicate()
+        if run.returncode:
+            raise RuntimeError(output.decode()[-1000:])
 
     async def answering(self, parts: Iterable[Part], but: Sequence[int] = ()) -> None:
         """Wait until every part runs, under another process id than those of `but`, and answers."""

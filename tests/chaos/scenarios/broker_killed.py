@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import signal
 
-from tests.chaos.scenarios.stage import Form, Scenario, Stage
+from tests.chaos.scenarios.stage import DOUBTS, Form, Scenario, Stage
 
 HARD = 5
 """Of seven; the other two are clean."""
 
 
 async def play(stage: Stage) -> None:
+    stage.doubts = DOUBTS
     back: list[float] = []
     kinds = [signal.SIGKILL if n % 7 < HARD else signal.SIGTERM for n in range(stage.form.times)]
     stage.random.shuffle(kinds)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.accounting import Sent
 from tests.chaos.ledger import Attempt
-from tests.chaos.scenarios.stage import Form, Scenario, Stage
+from tests.chaos.scenarios.stage import DOUBTS, Form, Scenario, Stage
 
 ANSWER_S = 5.0
 SHORT_S, LONG_S = 1.0, 30.0
@@ -30,6 +30,7 @@ class Outages:
 
 
 async def play(stage: Stage) -> None:
+    stage.doubts = DOUBTS
     outages = Outages()
 
     async def fire() -> None:

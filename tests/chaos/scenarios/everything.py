@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.chaos.scenarios.stage import Form, Scenario, Stage
+from tests.chaos.scenarios.stage import DOUBTS, Form, Scenario, Stage
 
 Fault = Callable[[Stage], Awaitable[object]]
 
@@ -45,6 +45,7 @@ FAULTS: tuple[Fault, ...] = (_web, _worker, _workers, _kafka, _valkey, _stopped)
 
 
 async def play(stage: Stage) -> None:
+    stage.doubts = DOUBTS
     chosen = [FAULTS[n % len(FAULTS)] for n in range(stage.form.times)]
     stage.random.shuffle(chosen)
 
