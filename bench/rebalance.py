@@ -100,8 +100,8 @@ def measure(bench: Bench) -> dict[str, Change]:
     found: dict[str, Change] = {}
     with ExitStack() as held:
         held.callback(watch.close)
-        held.enter_context(_fed(settings))
         held.enter_context(bench.worker(PREFIX, EVB_WORKER_SLOT="0"))
+        held.enter_context(_fed(settings))
         watch.change(time.time(), one)
         second = held.enter_context(bench.worker(PREFIX, EVB_WORKER_SLOT="1"))
         watch.change(time.time(), both)

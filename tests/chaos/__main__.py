@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-`python -m tests.chaos [--long] [C0 C1 …]`: play the matrix, print its table, and keep a whole every-change run in `docs/`.
+`python -m tests.chaos [--long] [C0 C1 … [--keep]]`: play the matrix or rows of it and print the table.
+
+A whole every-change run is kept in `docs/`; `--keep` puts single rows in the place of the kept ones.
 
 `CHAOS_SEED` decides all times. Exit code 1: a row missed what is asked, or the check did not see a planted fault.
 """
@@ -28,8 +30,9 @@ def main() -> None:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(scenario.id for scenario in ALL)}")
     rows = [_play(scenario, long_) for scenario in ALL if not names or scenario.id in names]
     report.show(rows)
-    if not names and not long_:
-        report.keep(rows)
+    if not long_ and (not names or "--keep" in sys.argv):
+        new = {row.id: row for row in rows}
+        report.keep([new.pop(row.id, row) for row in report.kept()] if names else rows)
     sys.exit(any(row.missed for row in rows))
 
 

@@ -26,7 +26,7 @@ HEADER = """\
 
 Written by `make chaos` from the data of its run (`reliability.json`): do not edit it.
 
-Run of {at} UTC, seed {seed} (`CHAOS_SEED` decides all times and all loads), {minutes:.0f} min in all. Conditions: 2 shared
+Begun from {at} to {until} UTC, seed {seed} (`CHAOS_SEED` decides all times and loads), {minutes:.0f} min in all. Conditions: 2 shared
 cores with a load average of {low:.0f} to {high:.0f} at the starts of the rows, so read what is lost before how fast it was; Kafka
 (one node) and Valkey of the embedded stack; the production processes, one `evb web` (in R two) and two `evb worker`;
 {partitions} partitions, retry tiers {tiers}, the circuit breaker off, four tenants. The client repeats a request that was not
@@ -80,7 +80,14 @@ def page(rows: Sequence[Row]) -> str:
     what = {scenario.id: scenario.what for scenario in ALL}
     loads, seconds = [row.load for row in rows], sum(row.took_s for row in rows)
     span = {"low": min(loads), "high": max(loads), "minutes": seconds / 60}
-    said = HEADER.format(at=rows[0].at, seed=rows[0].seed, partitions=PARTITIONS, tiers=TIERS, **span)
+    said = HEADER.format(
+        at=min(r.at for r in rows),
+        until=max(r.at for r in rows)[-5:],
+        seed=rows[0].seed,
+        partitions=PARTITIONS,
+        tiers=TIERS,
+        **span,
+    )
     lines = [said, "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     lines += [FOOTER.format(waits=TIERS.replace(",", " and "), number=len(PLANTED), planted=", ".join(PLANTED))]
