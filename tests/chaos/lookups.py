@@ -15,9 +15,9 @@ async def shown(target: Target, keys: Mapping[str, int], patience_s: float = 60)
     """
     Map (event key, process) to the status that `GET /events/{key}` shows; `keys` gives the tenant that owns the event.
 
-    A 503 (the view is being rebuilt) is asked again.
+    A 503 (the view is being rebuilt) is asked again; an event that is not found has no statuses.
 
-    Raises: TimeoutError when the view does not come back; AssertionError on any answer but 200 and 503.
+    Raises: TimeoutError when the view does not come back; AssertionError on any answer but 200, 404 and 503.
     """
     statuses: dict[tuple[str, str], str] = {}
     async with asyncio.timeout(patience_s), aiohttp.ClientSession() as session:
@@ -31,6 +31,8 @@ async def shown(target: Target, keys: Mapping[str, int], patience_s: float = 60)
                         if answer.status == 503:
                             await asyncio.sleep(0.2)
                             continue
+                        if answer.status == 404:
+                            return
                         assert answer.status == 200, f"{key}: {answer.status} {await answer.text()}"
                         for execution in (await answer.json())["executions"]:
                             statuses[key, execution["process"]] = execution["status"]
