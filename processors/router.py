@@ -140,6 +140,7 @@ class Router:
             running is not None and running.number >= attempt.number
         ):
             metrics.EXECUTIONS_REPEATED.inc()
+            self._tell_again(attempt)
             return
         attempt.entry.open += 1
         attempt.enter_share()
@@ -147,6 +148,14 @@ class Router:
             running.follow(attempt)
         else:
             self._begin(attempt)
+
+    def _tell_again(self, attempt: Attempt) -> None:
+        """Tell the view what recovery has read of an execution: who recorded it may have died before that."""
+        if (found := self._around.executions.recovered.take(attempt.execution_id)) is not None:
+            offset, value = found
+            event = attempt.given.event
+            correlation = event.correlation_id or event.key
+            self._around.projection.recorded(event.tenant, attempt.execution_id, correlation, offset, value)
 
     def _begin(self, attempt: Attempt) -> None:
         self.running[attempt.execution_id] = attempt

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -26,6 +26,34 @@ from processors.ordered import OFFSET, Ordered
 REMEMBER_MS = 3_600_000
 FAILED_BUCKETS = 16_384  # 240,000 failed attempts in a quarter of an hour
 FINAL = frozenset(status.value.encode() for status in Status if status.final)
+
+
+class Recovered:
+    """
+    The newest execution records that a recovery has read: the worker before may have died before it told the view of them.
+
+    `most` and `most_bytes` bound it, and the oldest go first: only what was not committed is read again and can be asked for,
+    which is what a worker finishes within a second or two.
+    """
+
+    def __init__(self, most: int = 10_000, most_bytes: int = 8 * 1024 * 1024) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._records: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._bytes = 0
+
+    def add(self, execution_id: str, offset: int, value: bytes) -> None:
+        """Keep an execution's record."""
+        self.take(execution_id)
+        self._records[execution_id] = offset, value
+        self._bytes += len(value)
+        while len(self._records) > self._most or self._bytes > self._most_bytes:
+            self._bytes -= len(self._records.popitem(last=False)[1][1])
+
+    def take(self, execution_id: str) -> tuple[int, bytes] | None:
+        """Give an execution's last record, its offset and its value, and keep it no longer."""
+        if (found := self._records.pop(execution_id, None)) is not None:
+            self._bytes -= len(found[1])
+        return found
 
 
 class RecordTable(faust.Table[bytes, bytes]):
@@ -64,6 +92,7 @@ class ExecutionsTable(RecordTable):
         super().__init__(*args, **kwargs)
         self.finished, self.failed = Digests(), Digests(FAILED_BUCKETS)
         self.ordered = Ordered()
+        self.recovered = Recovered()
         self._source = source
 
     def is_past(self, execution_id: str, attempt: int) -> bool:
@@ -85,6 +114,7 @@ class ExecutionsTable(RecordTable):
         if record.key and (status in FINAL or attempt.isdigit()):
             execution_id = record.key.decode()
             self.remember(execution_id, int(attempt or 0), record.timestamp, final=status in FINAL)
+            self.recovered.add(execution_id, record.offset, record.value or b"")
             if OFFSET in headers:
                 process = headers["process"].decode()
                 self.ordered.recover(headers, execution_id, process, record.partition, record.offset)

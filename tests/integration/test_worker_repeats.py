@@ -12,13 +12,16 @@ from pathlib import Path
 
 import orjson
 import pytest
+import redis
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge import topics
 from bridge.domain import ids
 from bridge.domain.execution import Status
 from bridge.kafka.client import connection
+from bridge.redis.keys import Keys
 from bridge.settings import Settings
+from bridge.view.rebuild import rebuild
 from tests.conftest import StackOfTests, as_environ
 from tests.integration.workers import Aftermath, Sender, Worker, ends, event, forget_member, site, until
 
@@ -114,3 +117,26 @@ def test_usage_is_exact_after_kills(stack: StackOfTests, tmp_path: Path) -> None
     assert usage(settings) == sent
     statuses = [{one.status for one in many} for many in Aftermath.of(settings).executions.values()]
     assert statuses == [{Status.COMPLETED}] * sent.total()
+
+
+def test_what_a_dead_worker_did_not_tell_the_view_is_told_by_the_next_one(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    sender, worker, keys = Sender(settings), Worker(stack, settings, tmp_path), Keys(settings.topic_prefix)
+    sent = [event("t.told", b"%d" % n) for n in range(20)]
+    names = [keys.execution("acme", ids.execution_id(one.key, "quick")) for one in sent]
+    rebuild(settings)
+    try:
+        with redis.Redis.from_url(settings.redis.url.get_secret_value()) as outside:
+            sender.send(*sent)
+            sender.flush()
+            worker.start()
+            worker.settle(settings)
+            until(lambda: all(outside.mget(names)), "the view has everything")
+            before = outside.mget(names)
+            worker.kill()
+            outside.delete(*names)  # as if it had died before
+            set_back(settings)
+            worker.start()
+            until(lambda: outside.mget(names) == before, "the view has everything again")
+    finally:
+        worker.kill()
