@@ -19,8 +19,8 @@ def drained(bootstrap: str, prefix: str, process: Mapping[str, str], patience_s:
     """
     Read events and executions until each event has a final record of its process (`process` maps the event's id to it).
 
-    Gives when Kafka took the last of the final records (seconds since the epoch); None where some event does not end within
-    `patience_s` seconds: which one is the checker's to say.
+    Gives when Kafka took the last of the final records (seconds since the epoch); None where nothing more comes for `patience_s`
+    seconds and some event has not ended: which one is the checker's to say.
     """
     events, executions = f"{prefix}.events", f"{prefix}.executions"
     open_, done, last = set[tuple[str, str]](), set[tuple[str, str]](), 0
@@ -42,7 +42,9 @@ def drained(bootstrap: str, prefix: str, process: Mapping[str, str], patience_s:
                 if value["status"] in FINAL and at not in done:
                     done.add(at)
                     last = max(last, message.timestamp()[1])
-            if not batch and open_ and open_ <= done:
+            if batch:
+                deadline = time.monotonic() + patience_s
+            elif open_ and open_ <= done:
                 return last / 1000
         return None
     finally:

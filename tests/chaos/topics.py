@@ -17,7 +17,11 @@ PROCESSES = ("chaos-echo", "chaos-nap", "chaos-plain", "chaos-fail", "chaos-skip
 
 
 def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Message]:
-    """Yield every record that the topic holds now, partition by partition in order."""
+    """
+    Yield every record that the topic holds now, each partition's in order.
+
+    Raises: TimeoutError where none comes for `timeout_s` seconds.
+    """
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-check", "enable.auto.commit": False})
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
@@ -28,9 +32,10 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
         deadline = time.monotonic() + timeout_s
         while any(_position(consumer, topic, p) < end for p, end in ends.items()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{topic} could not be read to its end within {timeout_s} s")
+                raise TimeoutError(f"{topic} could not be read to its end: nothing came for {timeout_s} s")
             for message in consumer.consume(min(1000, max(left, 1)), timeout=0.5):
                 left -= 1
+                deadline = time.monotonic() + timeout_s
                 if message.error():
                     raise RuntimeError(f"{topic}: {message.error()}")
                 yield message

@@ -23,6 +23,7 @@ from tests.chaos.product import Layout, Product, running
 
 BEHIND = "look-up disagrees with the topic"
 CATCH_UP_S = 10.0
+LOOK_S = 120.0
 DOUBTS = (70,)
 GAP_S = 2.0
 """Faults come at random times, and the next one at least so long after the proof that the last one is over."""
@@ -104,7 +105,7 @@ class Stage:
         await product.answering(product.parts)
         last = await asyncio.to_thread(drained, bootstrap, prefix, {s.id: s.process for s in sent})
         self.row.drain_s = None if last is None else max(0.0, last - ended)
-        self.asked(last is not None, f"not everything ended within {PATIENCE_S:.0f} s")
+        self.asked(last is not None and last - ended <= PATIENCE_S, f"not everything ended within {PATIENCE_S:.0f} s")
         facts = await self._gather(sent, bootstrap, prefix)
         findings = account(facts)
         if findings.wrong.keys() == {BEHIND}:
@@ -124,7 +125,8 @@ class Stage:
 
     async def _looked_up(self, facts: Facts) -> Facts:
         owner = {s.id: s.owner for s in facts.sent}
-        return replace(facts, shown=await shown(self.product.target, {s.key: owner.get(s.id, 0) for s in facts.stored}, 120))
+        keys = {s.key: owner.get(s.id, 0) for s in facts.stored}
+        return replace(facts, shown=await shown(self.product.target, keys, LOOK_S + len(keys) / 20))
 
     async def _rebuilt(self, facts: Facts, behind: int) -> tuple[Facts, Findings]:
         """
