@@ -83,6 +83,7 @@ class Attempt:
     status: int
     retry_after: str
     refused: bool = False  # the connection was not even made
+    said: str = ""  # the beginning of an answer that is no 2xx
 
 
 class Ledger:
@@ -181,7 +182,7 @@ async def post(client: aiohttp.ClientSession, url: str, body: bytes, headers: He
         refused = True
     except (aiohttp.ClientError, TimeoutError):
         status = 0
-    return Attempt(began, time.monotonic() - start, status, after, refused), text
+    return Attempt(began, time.monotonic() - start, status, after, refused, text[:300] if status >= 300 else ""), text
 
 
 async def produce(target: Target, load: Load) -> list[Sent]:

@@ -20,13 +20,14 @@ async def play(stage: Stage) -> None:
                 left.append(await _restarted(stage, program))
 
     await stage.settle(await stage.under_fire(fire))
-    given_up = sum(a.status >= 500 for a in stage.ledger.attempts)
+    answers = [a for a in stage.ledger.attempts if a.status >= 500]
+    given_up = len(answers)
     refused = sum(a.refused for a in stage.ledger.attempts)
     broken = sum(a.status == 0 for a in stage.ledger.attempts) - refused
     stage.row.measured["left within"] = f"{min(left):.1f}-{max(left):.1f} s"
     said = f"{given_up} answered 5xx, {refused} not connected, {broken} reset"
     stage.row.measured["requests"] = f"{len(stage.ledger.attempts)}, of them {said}"
-    stage.asked(not given_up, f"{given_up} answers of 5xx")
+    stage.asked(not given_up, f"{given_up} answers of 5xx, e.g. {answers[0].said if answers else ''}")
 
 
 async def _restarted(stage: Stage, program: Program) -> float:

@@ -24,7 +24,8 @@ from tests.chaos.product import Layout, Product, running
 BEHIND = "look-up disagrees with the topic"
 CATCH_UP_S = 10.0
 LOOK_S = 120.0
-DOUBTS = (70,)
+DOUBTS = (70, 1)
+"""In doubt, and started while the broker was away."""
 GAP_S = 2.0
 """Faults come at random times, and the next one at least so long after the proof that the last one is over."""
 
@@ -72,7 +73,7 @@ class Stage:
     kinds: Sequence[Kind] = KINDS
     facts: Facts | None = None
     doubts: Container[int] = ()
-    """Exit codes with which a worker may end here on its own (decision 0011): the broker was away."""
+    """Exit codes with which a worker may end here on its own, to be started again: the broker was away (decision 0011)."""
 
     @property
     def span_s(self) -> float:
@@ -161,7 +162,7 @@ class Stage:
         for (name, code), count in Counter(self.product.ends).items():
             said = f"{name} ended on its own with {code} ({count} times)"
             if code in self.doubts:
-                row.measured["in doubt"] = said
+                row.measured[f"exit {code}, as it must (decision 0011)"] = f"{name}, {count} times"
             else:
                 row.missed.append(said)
 
