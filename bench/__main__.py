@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [rebalance]`: all where none is named.
+`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [neighbours] [rebalance]`: all where none is named.
 
 Exit code 1: one missed.
 """
@@ -12,7 +12,7 @@ import sys
 
 from bench.product import bench
 
-PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay", "rebalance")
+PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay", "neighbours", "rebalance")
 
 
 def main() -> None:

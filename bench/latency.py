@@ -22,6 +22,8 @@ WARM_S = 4
 TARGETS_MS = {1: 150.0, 200: 60.0}
 """p99 at most."""
 PREFIX = "bench-latency"
+SENT = b'{"sent":'
+NOTE = "x" * 460
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def measure(bench: Bench) -> dict[int, Latency]:
 
 
 def post_to_result(bootstrap: str, topic: str, url: str, key: str, rate: int, seconds: int) -> Latency:
-    """Post at `rate` for `seconds` and a few to get warm, and time each event's result; results of replays are passed over."""
+    """Post at `rate` for `seconds` and a few to get warm, and time each event's result; others' results are passed over."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "fetch.wait.max.ms": 10, "log_level": 2})
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
@@ -59,9 +61,10 @@ def post_to_result(bootstrap: str, topic: str, url: str, key: str, rate: int, se
     taken, start, deadline = [], 0.0, time.time() + seconds + WARM_S + 20
     while len(taken) < count and time.time() < deadline:
         for message in consumer.consume(500, 0.005):
-            if "ce_replayedfrom" in dict(message.headers() or ()):
+            value = message.value() or b""
+            if not value.startswith(SENT) or "ce_replayedfrom" in dict(message.headers() or ()):
                 continue
-            now, sent = time.time(), float(message.value().split(b'"', 4)[3])
+            now, sent = time.time(), float(value.split(b'"', 4)[3])
             start = start or sent
             taken.append((sent - start, (now - sent) * 1000))
     poster.join()
@@ -74,20 +77,20 @@ def _part(ordered: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
-def post(url: str, key: str, rate: int, count: int) -> None:
-    """Post `count` events at `rate` per second, each carrying the time of its POST."""
-    asyncio.run(_post(url, key, rate, count))
+def post(url: str, key: str, rate: int, count: int, event_type: str = "bench.posted", body: str = "") -> None:
+    """Post `count` events at `rate` per second, each with `body`, or with the time of its POST."""
+    asyncio.run(_post(url, key, rate, count, event_type, body))
 
 
-async def _post(url: str, key: str, rate: int, count: int) -> None:
+async def _post(url: str, key: str, rate: int, count: int, event_type: str, body: str) -> None:
     loop, tasks = asyncio.get_running_loop(), set()
     headers = {"X-API-KEY": key, "content-type": "application/json", "ce-specversion": "1.0"}
-    headers |= {"ce-source": "/bench", "ce-type": "bench.posted"}
+    headers |= {"ce-source": "/bench", "ce-type": event_type}
     async with aiohttp.ClientSession(headers=headers) as session:
 
         async def send(n: int) -> None:
-            body = f'{{"sent":"{time.time():.6f}","note":"{"x" * 460}"}}'.encode()
-            async with session.post(url, data=body, headers={"ce-id": f"{rate}-{start}-{n}"}) as answer:
+            data = (body or f'{{"sent":"{time.time():.6f}","note":"{NOTE}"}}').encode()
+            async with session.post(url, data=data, headers={"ce-id": f"{rate}-{start}-{n}"}) as answer:
                 await answer.read()
 
         start = loop.time()
