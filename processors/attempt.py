@@ -28,8 +28,12 @@ from processors.window import Entry, Window
 
 IN_PROGRESS = Verdict(Status.IN_PROGRESS)
 
-MOST_LIVES = 3
-"""So many lives of a worker may end while one execution runs; then it is set aside."""
+SUSPECT_LIVES, MOST_LIVES = 2, 3
+"""
+So many lives of a worker may end while one execution runs until it runs apart, and until it is set aside.
+
+Once is no ground for suspicion: whoever is killed from outside was running something, and apart it would take long.
+"""
 
 
 class Attempt:
@@ -37,7 +41,7 @@ class Attempt:
     `finished(attempt)` is called on the loop once its record is confirmed; never after the window has died.
 
     `number` is the attempt's, `made` how many there have been when it ends: one less where it only waits behind another event.
-    `suspect`: it may have ended the worker's last life, so it runs apart.
+    `suspect`: it may have ended earlier lives of the worker, so it runs apart.
     `successor` is the next attempt of the execution where that has come already, because its record was quicker than ours.
     """
 
@@ -124,7 +128,7 @@ class Attempt:
         caller, journal, event = self.around.caller, self.around.journal, self.given.event
         begun = partial(journal.begin, self.execution_id)
         lives = journal.suspects.get(self.execution_id, 0)
-        self.suspect = lives > 0
+        self.suspect = lives >= SUSPECT_LIVES
         if lives >= MOST_LIVES:
             failure = Failure("crashed-worker", f"{lives} lives of the worker have ended while it ran")
             asyncio.get_running_loop().call_soon(self.ended, failure)

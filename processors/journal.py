@@ -116,8 +116,8 @@ def open_journal(settings: Settings) -> Journal:
         LOG.warning("No journal: an event that ends the worker will not be recognised; set EVB_JOURNAL_DIR", error=str(err))
         return NoJournal()
     if journal.suspects:
-        why = "The last life of this worker ended while executions ran; they run one at a time now"
-        LOG.warning(why, executions=len(journal.suspects))
+        why = "An earlier life of this worker ended while executions ran; what did so twice runs apart now"
+        LOG.warning(why, executions=len(journal.suspects), most_lives=max(journal.suspects.values()))
     return journal
 
 

@@ -113,7 +113,7 @@ def judge(outcome: object, cause: Cause) -> Verdict:
 def convicted(outcome: object) -> object:
     """Judge what a suspect left in its child process: whoever ends that as well does not get another worker."""
     if isinstance(outcome, Failure) and outcome.code in ("crashed", "out-of-memory"):
-        return Failure("crashed-worker", f"it ran when the worker died, and then ended a child process: {outcome.reason}")
+        return Failure("crashed-worker", f"it ran each time the worker died, and then ended a child process: {outcome.reason}")
     return outcome
 
 

@@ -19,11 +19,11 @@ def drained(bootstrap: str, prefix: str, process: Mapping[str, str], patience_s:
     """
     Read events and executions until each event has a final record of its process (`process` maps the event's id to it).
 
-    Gives when Kafka took the last of the final records (seconds since the epoch); None where nothing more comes for `patience_s`
-    seconds and some event has not ended: which one is the checker's to say.
+    Gives when Kafka took the last of the final records (seconds since the epoch); None where no other event comes or ends for
+    `patience_s` seconds and some event has not ended: which one is the checker's to say.
     """
     events, executions = f"{prefix}.events", f"{prefix}.executions"
-    open_, done, last = set[tuple[str, str]](), set[tuple[str, str]](), 0
+    open_, done, last, known = set[tuple[str, str]](), set[tuple[str, str]](), 0, 0
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-drain", "enable.auto.commit": False, "log_level": 2})
     try:
         partitions = consumer.list_topics(events, timeout=30).topics[events].partitions
@@ -42,9 +42,9 @@ def drained(bootstrap: str, prefix: str, process: Mapping[str, str], patience_s:
                 if value["status"] in FINAL and at not in done:
                     done.add(at)
                     last = max(last, message.timestamp()[1])
-            if batch:
+            if known != (known := len(open_) + len(done)):
                 deadline = time.monotonic() + patience_s
-            elif open_ and open_ <= done:
+            elif not batch and open_ and open_ <= done:
                 return last / 1000
         return None
     finally:

@@ -57,7 +57,7 @@ def running(tmp_path: Path) -> Iterator[Path]:
     command = [sys.executable, "-m", "bridge.cli", "dev", "--port", "0", "--data", str(tmp_path / "data")]
     dev = subprocess.Popen(
         [*command, "--ready-file", str(ready)],
-        env=os.environ | {"PYTHONPATH": str(PLUGIN), "EVB_RETRY_TIERS": TIERS},
+        env=os.environ | {"PYTHONPATH": str(PLUGIN), "EVB_RETRY_TIERS": TIERS, "EVB_BREAKER_FAILURES": "0"},
         stdout=log,
         stderr=subprocess.STDOUT,
     )

@@ -138,7 +138,7 @@ def test_kill_after_the_second_attempt_of_three(stack: StackOfTests, tmp_path: P
 
 def test_waiting_holds_nothing_up(stack: StackOfTests, tmp_path: Path) -> None:
     """An hour's wait at the head of every partition delays neither new events nor another tier."""
-    settings = site(stack, retry_tiers="300ms,1h")
+    settings = site(stack, retry_tiers="300ms,1h", breaker_failures=0)
     waiting = [again(9, after_s=3600) for _ in range(40)]
     with working(stack, settings, tmp_path):
         sender = Sender(settings)
