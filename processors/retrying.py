@@ -56,7 +56,7 @@ class Retries:
         return self.rest(0, reason, now_ms)
 
     def rest(self, seconds: float, reason: str, now_ms: int) -> Verdict:
-        """Give the verdict of an execution that waits for so many seconds: in the longest tier that is not longer, or the first."""
+        """Give the verdict of an execution that waits so many seconds: in the longest tier that is not longer, or the first."""
         tier = next((one for one in reversed(self._tiers) if one.seconds <= seconds), self._tiers[0])
         return Verdict(Status.PENDING, reason=reason, wait=Wait(_topic(tier), now_ms + round(tier.seconds * 1000)))
 
