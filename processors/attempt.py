@@ -42,7 +42,7 @@ class Attempt:
 
     `number` is the attempt's, `made` how many there have been when it ends: one less where it only waits behind another event.
     `suspect`: it may have ended earlier lives of the worker, so it runs apart.
-    `successor` is the next attempt of the execution where that has come already, because its record was quicker than ours.
+    `successor` is the next attempt where that has come already: it was quicker than the report on our own record.
     """
 
     __slots__ = (
@@ -81,6 +81,11 @@ class Attempt:
         self.started_ms = 0
 
     @property
+    def held(self) -> bool:
+        """Whether it only waits, and is no attempt made."""
+        return self.made < self.number
+
+    @property
     def line(self) -> Line | None:
         """Where an ordered process keeps this event in order; None where nothing is kept, as for a replay."""
         record, again = self.given.record, self.given.redelivery
@@ -104,10 +109,16 @@ class Attempt:
         if self.given.redelivery is None:
             self.around.shares.leave(self.given.event.tenant)
 
+    def covers(self, number: int) -> bool:
+        """Say whether this attempt, or one that follows it, is the one of that number, or a later one."""
+        return self.made >= number or (self.successor is not None and self.successor.covers(number))
+
     def follow(self, successor: Attempt) -> None:
-        """Let a later attempt begin once this one is recorded; of two the later one."""
-        if self.successor is None or self.successor.number < successor.number:
+        """Let a later attempt begin once this one, and what follows it already, is recorded."""
+        if self.successor is None:
             self.successor = successor
+        else:
+            self.successor.follow(successor)
 
     def begin(self) -> None:
         """Run the process, or let the execution wait where something holds it."""

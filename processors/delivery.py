@@ -4,10 +4,14 @@ What an attempt has led to, on its way into Kafka.
 
 The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then the
 execution's record, and only then is the event's entry finished, so that its offset can be committed.
+
+An execution that is only held, and goes on somewhere else at once, is recorded before the record that waits: whoever goes on with
+it must find it recorded, or its end would be followed by our `pending`. If we die in between, the event is held again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +53,10 @@ class Delivery:
         self._pending = len(verdict.outputs)
         if verdict.status is Status.FAILED:
             self._pending = 1
-            around.outbox.send(records.dead_letter(attempt, verdict, now_ms()), partial(self._set_aside, "a dead letter"))
-        elif verdict.wait is not None:
+            around.outbox.send(records.dead_letter(attempt, verdict, now_ms()), self._dead)
+        elif verdict.wait is not None and not attempt.held:
             self._pending = 1
-            around.outbox.send(records.waiting(attempt, verdict, now_ms()), partial(self._set_aside, "a waiting execution"))
+            self._let_wait(self._confirmed)
         for index, output in enumerate(verdict.outputs):
             topic = around.topics.events if output.event else around.topics.results_prefix + attempt.process.name
             record = Record(topic, output.key, output.value, output.headers, attempt.given.record.partition)
@@ -73,12 +77,19 @@ class Delivery:
             self._refs.append((index, ref))
         self._confirmed()
 
-    def _set_aside(self, what: str, error: KafkaError | None, _: Any) -> None:
+    def _dead(self, error: KafkaError | None, _: Any) -> None:
         if error is not None:
-            doubt(f"{what} could not be delivered", error=error.str(), execution=self._attempt.execution_id)
-        if self._verdict.status is Status.FAILED:
-            metrics.DEAD_LETTERS.labels(known_code(self._verdict.code)).inc()
+            doubt("a dead letter could not be delivered", error=error.str(), execution=self._attempt.execution_id)
+        metrics.DEAD_LETTERS.labels(known_code(self._verdict.code)).inc()
         self._confirmed()
+
+    def _let_wait(self, then: Callable[[], None]) -> None:
+        def confirmed(error: KafkaError | None, _: Any) -> None:
+            if error is not None:
+                doubt("a waiting execution could not be delivered", error=error.str(), execution=self._attempt.execution_id)
+            then()
+
+        self._attempt.around.outbox.send(records.waiting(self._attempt, self._verdict, now_ms()), confirmed)
 
     def _confirmed(self) -> None:
         self._pending -= 1
@@ -106,8 +117,16 @@ class Delivery:
         correlation = event.correlation_id or event.key
         around.projection.recorded(event.tenant, execution_id, correlation, message.offset(), value)
         self._measure(ended)
-        if attempt.window.alive:
+        if not attempt.window.alive:
+            return
+        if attempt.held:
+            self._let_wait(self._finished)
+        else:
             attempt.finished(attempt)
+
+    def _finished(self) -> None:
+        if self._attempt.window.alive:
+            self._attempt.finished(self._attempt)
 
     def _measure(self, ended: int) -> None:
         attempt, verdict = self._attempt, self._verdict

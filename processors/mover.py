@@ -23,7 +23,8 @@ from processors.outbox import Outbox, Record
 POLL_MS = 200
 """How late it may be noticed that a wait has ended."""
 
-FETCH_WAIT_MS = 100
+WAITING_MS, QUIET_MS = 100, 500
+"""How long a broker may hold a fetch open while some partition is held, which it does not ask for then, and while none is."""
 RECORDS = 500  # moved in one round; the next begins when Kafka has confirmed them
 PARTITION_BYTES = 256 * 1024  # fetched ahead per partition; a larger record comes all the same
 
@@ -70,7 +71,6 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
             client_id="event-bridge-mover",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_BYTES,
             **connection,
         )
@@ -99,6 +99,7 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
         for tp in [tp for tp in self._held if self._rules[tp.topic].ready(tp)]:
             self._held.discard(tp)
             self._consumer.resume(tp)
+        self._consumer._fetcher._fetch_max_wait_ms = WAITING_MS if self._held else QUIET_MS
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
         moving = _Moving(self._outbox)
         offsets = {}

@@ -23,10 +23,11 @@ from bridge.registry.announcing import ASKED, Announcer, Vitals
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app, reaching
-from processors.batches import BatchTransport, Leaving, batch_topic
+from processors.batches import BatchTransport, batch_topic
 from processors.bookkeeping import Bookkeeping
 from processors.breakers import Breakers
 from processors.calling import Caller
+from processors.consumer_thread import Leaving
 from processors.contexts import Contexts, http_session
 from processors.ending import before_leaving, doubt
 from processors.health import Health

@@ -117,7 +117,7 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
 def tries(attempt: Attempt, verdict: Verdict, ended_ms: int) -> tuple[Try, ...]:
     """Give the attempts that have ended, this one included, oldest first."""
     before = attempt.given.redelivery.tries if attempt.given.redelivery else ()
-    if attempt.made < attempt.number:
+    if attempt.held:
         return before
     this = Try(attempt.number, attempt.started_ms, ended_ms, cut(verdict.said, TRY_REASON_BYTES))
     return (*before, this)[-TRIES:]

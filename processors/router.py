@@ -137,7 +137,7 @@ class Router:
         """Begin an attempt, unless it was made before; one that comes while the last one is being recorded follows that."""
         running = self.running.get(attempt.execution_id)
         if self._around.executions.is_past(attempt.execution_id, attempt.number) or (
-            running is not None and running.number >= attempt.number
+            running is not None and running.covers(attempt.number)
         ):
             metrics.EXECUTIONS_REPEATED.inc()
             self._tell_again(attempt)
@@ -183,8 +183,15 @@ class Router:
         attempt.entry.open -= 1
         if not attempt.entry.open:
             self._advance(attempt.window)
-        if attempt.successor is not None and attempt.successor.window.alive:
-            self._begin(attempt.successor)
+        self._begin_next(attempt)
+
+    def _begin_next(self, attempt: Attempt) -> None:
+        """Begin what follows an attempt, unless its partition was taken away."""
+        following = attempt.successor
+        while following is not None and not following.window.alive:
+            following = following.successor
+        if following is not None:
+            self._begin(following)
 
     def _advance(self, window: Window) -> None:
         count, size = window.advance()
@@ -232,6 +239,5 @@ class Router:
             if not attempt.window.alive:
                 del self.running[execution_id]
                 attempt.give_up()
-                if attempt.successor is not None and attempt.successor.window.alive:
-                    self._begin(attempt.successor)
+                self._begin_next(attempt)
         self._room.look_again()

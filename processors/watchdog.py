@@ -19,7 +19,7 @@ from faust.types import TP
 from bridge.kafka.progress import Partition, Place
 from bridge.registry.announcing import Announcer
 from processors.app import REBALANCE_S
-from processors.batches import Leaving
+from processors.consumer_thread import Leaving
 from processors.gauges import Gauges
 from processors.lastwords import LastWords
 from processors.router import Router

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from bridge.domain.errors import BrokerUnavailable
 from bridge.kafka.admin import client
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
@@ -16,6 +15,7 @@ from bridge.settings import Settings
 from bridge.topics import Topic
 
 ASK_S: Final = 10.0
+LEAST_S: Final = 0.1
 
 
 def committed(settings: Settings, group: str, topic: Topic) -> dict[int, int]:
@@ -42,16 +42,22 @@ def owners(settings: Settings, group: str) -> Mapping[tuple[str, int], str]:
     Raises: BrokerUnavailable.
     """
     admin = client(settings)  # it has to live until the answer
-    try:
-        found = admin.describe_consumer_groups([group], request_timeout=ASK_S)[group].result(ASK_S + 1)
-    except KafkaException as err:
-        if err.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return {}
-        raise BrokerUnavailable(f"Kafka did not say who is in the group {group}: {err.args[0].str()}.") from err
-    except TimeoutError as err:
-        raise BrokerUnavailable(f"Kafka did not say who is in the group {group} within {ASK_S:g} s.") from err
-    return {
-        (one.topic, one.partition): member.group_instance_id or member.member_id
-        for member in found.members
-        for one in member.assignment.topic_partitions
-    }
+
+    def question(patience_s: float) -> Any:
+        try:
+            return admin.describe_consumer_groups([group], request_timeout=max(patience_s, LEAST_S))[group].result(ASK_S + 1)
+        except KafkaException as err:
+            if err.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise
+
+    found = Reason().ask(admin, question, ASK_S, f"Kafka did not say who is in the group {group}")
+    return (
+        {}
+        if found is None
+        else {
+            (one.topic, one.partition): member.group_instance_id or member.member_id
+            for member in found.members
+            for one in member.assignment.topic_partitions
+        }
+    )

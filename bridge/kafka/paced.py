@@ -90,7 +90,10 @@ class Paced:
         self._check()
 
     def _poll(self, seconds: float) -> None:
-        self._producer.poll(seconds)
+        try:
+            self._producer.poll(seconds)
+        except SystemError as err:  # Ctrl-C within a report: confluent-kafka loses the exception and says that there is none
+            raise KeyboardInterrupt from err
         if (now := time.monotonic()) - self._told > TOLD_S:
             self._told = now
             self._progress(self.done)

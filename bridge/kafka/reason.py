@@ -31,9 +31,11 @@ PASSING: Final = frozenset(
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
     }
 )
-"""What goes away by itself, though librdkafka does not call it retriable: also a leader that moves, as after a creation."""
+"""What goes away by itself, though librdkafka does not call it retriable: leaders and coordinators move, as after a start."""
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ class Reason:
 
     def ask(self, client: Any, question: Callable[[float], T], timeout_s: float, what: str) -> T:
         """
-        Give the answer to `question(patience_s)`, asked of `client` again where leadership moves or the brokers are slow.
+        Give the answer to `question(patience_s)`, asked of `client` again where leaders move or the brokers are slow.
 
         Order:  before `client` reads: a record that it has fetched may be lost.
         Raises: Misconfigured where we are refused, else BrokerUnavailable; both begin with `what`.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from bridge.domain import ids
 from bridge.domain.execution import Status
 from bridge.registry.tenants import create_tenant
 from processors.room import IN_FLIGHT
+from processors.shares import MOST_SHARES
 from tests.conftest import StackOfTests
 from tests.integration.test_pausing import decide, newest
 from tests.integration.test_retries import final, histories
@@ -37,8 +39,8 @@ def test_a_tenant_above_its_share_waits_for_itself_only(stack: StackOfTests, tmp
 
 def test_what_is_set_aside_ends_like_everything(stack: StackOfTests, tmp_path: Path) -> None:
     settings = site(stack)
-    decide(settings, lambda c: create_tenant(c, "acme"), lambda c: create_tenant(c, "other"))
-    many = [event("slow.now", b'{"seconds": 0.5, "n": 0}') for _ in range(IN_FLIGHT)]
+    decide(settings, *(partial(create_tenant, name=name) for name in ("acme", *(f"other-{n}" for n in range(1, MOST_SHARES)))))
+    many = [event("slow.now", b'{"seconds": 2, "n": 0}') for _ in range(2 * IN_FLIGHT // MOST_SHARES)]
     with working(stack, settings, tmp_path):
         sender = Sender(settings)
         sender.send(*many)

@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
 
-from processors.batches import BatchThread, Leaving
+from processors import consumer_thread
+from processors.consumer_thread import BUSY_S, BUSY_WAIT_MS, QUIET_WAIT_MS, BatchThread, Leaving
 
 SOON_S = 5.0
 
@@ -83,3 +85,24 @@ async def test_a_join_that_the_stop_breaks_off_is_one_line_in_the_log(caplog: py
     with caplog.at_level(logging.WARNING, "faust"):
         await asyncio.wait_for(thread.stop(), SOON_S)
     assert [record.getMessage() for record in caplog.records if "left while it joined" in record.getMessage()]
+
+
+async def test_fetches_are_short_while_records_come_and_long_in_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[dict[object, object]] = [{}, {"some": "records"}, {}, {}]
+    now, waits = [100.0], []
+
+    async def fetched(*args: Any, **kwargs: Any) -> dict[object, object]:
+        return found.pop(0)
+
+    fetcher = SimpleNamespace(fetched_records=fetched, _closed=False, _subscriptions=SimpleNamespace(fetch_context=nullcontext))
+    consumer = SimpleNamespace(_fetcher=fetcher, _closed=False)
+    thread = await started(nothing)
+    thread.consumer.flow_active = True
+    monkeypatch.setattr(consumer_thread, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for later_s in (0.0, 0.0, BUSY_S / 2, BUSY_S):
+        now[0] += later_s
+        await thread._fetch_records(consumer, set())
+        waits.append(fetcher._fetch_max_wait_ms)
+    assert waits == [QUIET_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS, QUIET_WAIT_MS]
+    monkeypatch.undo()
+    await asyncio.wait_for(thread.stop(), SOON_S)

@@ -9,16 +9,18 @@ from typing import Any
 import faust
 import faust.streams
 import pytest
+from aiokafka.consumer.fetcher import Fetcher
 
 from processors.app import WorkerApp
-from processors.batches import BatchConsumer, BatchScheduler, BatchSchema, BatchThread
+from processors.batches import BatchConsumer, BatchScheduler, BatchSchema
+from processors.consumer_thread import BatchThread
 from processors.recovery import TimedRecovery, TimedTables
 from processors.tables import ExecutionsTable, RecordTable, UsageTable
 
 OVERRIDDEN: dict[type[Any], set[str]] = {
     BatchSchema: {"loads_key", "loads_value"},
     BatchScheduler: {"iterate"},
-    BatchThread: {"_create_worker_consumer", "call_thread", "on_start", "on_thread_stop", "_commit"},
+    BatchThread: {"_fetch_records", "call_thread", "on_start", "on_thread_stop", "_commit"},
     BatchConsumer: {
         "_new_consumer_thread",
         "_filter_committable_offsets",
@@ -69,6 +71,11 @@ def test_the_parameters_are_still_the_same(cls: type[Any], name: str) -> None:
 def test_streams_are_the_compiled_ones() -> None:
     """The pure Python iterator acknowledges stale records; the compiled one does not."""
     assert faust.streams._CStreamIterator is not None
+
+
+def test_each_fetch_asks_anew_how_long_it_may_be_held_open() -> None:
+    """The worker and the mover change it while they run."""
+    assert "self._fetch_max_wait_ms" in inspect.getsource(Fetcher._get_actions_per_node)
 
 
 def test_what_the_watchdog_reads_is_still_there() -> None:

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from bridge import metrics
 from bridge.kafka.progress import Place
-from processors.batches import Leaving
+from processors.consumer_thread import Leaving
 from processors.watchdog import Watchdog
 from processors.window import Window
 
