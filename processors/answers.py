@@ -14,7 +14,8 @@ import orjson
 
 from bridge.domain.limits import ANSWER_BYTES
 from bridge.sdk import Completed, Emit, Rejected, Result, RetryLater, Skipped
-from processors.outputs import Failure, Unpublishable, cut, kept, listed, said, unfit, value_of
+from processors.outputs import Unpublishable, kept, listed, value_of
+from processors.verdicts import Failure, cut, said, unfit
 
 
 class _Part(msgspec.Struct, array_like=True):

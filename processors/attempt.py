@@ -21,9 +21,10 @@ from processors.given import Given
 from processors.holding import hold
 from processors.lanes import Lane
 from processors.ordered import Line, Open
-from processors.outputs import Cause, Failure, Verdict, convicted, judge
+from processors.outputs import Cause
 from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
+from processors.verdicts import Failure, Verdict, convicted, judge
 from processors.window import Entry, Window
 
 IN_PROGRESS = Verdict(Status.IN_PROGRESS)

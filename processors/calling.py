@@ -21,8 +21,8 @@ from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.ending import doubt
 from processors.isolation import Isolation
-from processors.outputs import Failure, said
 from processors.turns import Turns
+from processors.verdicts import Failure, said
 
 THREADS, THREADS_EACH = 20, 16
 """Threads of all tenants together, and of one."""

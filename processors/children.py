@@ -20,8 +20,8 @@ from bridge import logs
 from bridge.sdk.process import AnyProcess
 from processors import answers, isolated
 from processors.guard import Guard
-from processors.outputs import Failure, said
 from processors.spawning import OneProcess
+from processors.verdicts import Failure, said
 
 START_S = 30.0
 """How long a child may take to start and import its plugin."""

@@ -12,7 +12,7 @@ from bridge import logs
 from bridge.domain.event import Event
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
-from processors.outputs import Failure, said
+from processors.verdicts import Failure, said
 
 if TYPE_CHECKING:  # a child process takes its HTTP client from here, and needs no Kafka
     from bridge.registry.view import View

@@ -24,7 +24,8 @@ from processors import records
 from processors.clock import now_ms
 from processors.ending import doubt
 from processors.outbox import Record
-from processors.outputs import Output, Verdict, failed
+from processors.outputs import Output
+from processors.verdicts import Verdict, failed
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt

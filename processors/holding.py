@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from processors.outputs import Verdict
 from processors.retrying import SURPLUS
+from processors.verdicts import Verdict
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt

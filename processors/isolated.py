@@ -26,7 +26,7 @@ from bridge.domain.limits import MIB
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors import answers
-from processors.outputs import Failure, said
+from processors.verdicts import Failure, said
 
 ANSWERING_MB = 16
 """What a child may take beyond its limit once the run is over, to say what came of it."""

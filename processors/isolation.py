@@ -23,8 +23,8 @@ from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.children import Child, Died
 from processors.isolated import Logging, Request
-from processors.outputs import Failure, said
 from processors.pool import Pool
+from processors.verdicts import Failure, said
 
 CHILDREN = 4
 """Child processes of one worker."""

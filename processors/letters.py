@@ -11,7 +11,7 @@ import msgspec
 from bridge.domain.limits import REASON_BYTES
 from bridge.domain.redelivery import Try
 from processors.outbox import Record
-from processors.outputs import cut
+from processors.verdicts import cut
 
 _ENCODER = msgspec.json.Encoder()
 

@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-From what a process returned to what the worker publishes: checked, bounded, serialised, named. Pure.
-
-A `Verdict` is complete before anything is sent, so that an outcome which cannot be published fails as a whole.
-"""
+"""What an outcome publishes: results and emitted events, checked, bounded, serialised and named. Pure."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,14 +14,11 @@ from bridge.cloudevents.attributes import text_fault
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain import ids
 from bridge.domain.event import Event
-from bridge.domain.execution import Status
-from bridge.domain.limits import DATA_BYTES, OUTPUTS, REASON_BYTES, RESULT_BYTES
-from bridge.sdk import Completed, Emit, Rejected, Result, RetryLater, Skipped
+from bridge.domain.limits import DATA_BYTES, OUTPUTS, RESULT_BYTES
+from bridge.sdk import Completed, Emit, Result
 
 if TYPE_CHECKING:  # a child process turns outcomes into bytes with what is here, and needs no Kafka
     from bridge.kafka.producer import Headers
-
-CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Unpublishable(Exception):
@@ -36,14 +27,6 @@ class Unpublishable(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code, self.reason = code, reason
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Without an outcome: `exception`, `timeout`, `crashed`, `out-of-memory`, `invalid-config`, or what `Unpublishable` says."""
-
-    code: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +42,6 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """
-    Where an execution waits for its next attempt, and until when.
-
-    `topic` is the topic's name without the installation's prefix; `due_ms` is 0 where there is no time.
-    """
-
-    topic: str
-    due_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    What becomes of an execution; `code` is empty unless its attempt failed.
-
-    `after_s` is how long the process itself wants to wait, `wait` what was granted: only a pending execution has it.
-    """
-
-    status: Status
-    code: str = ""
-    reason: str = ""
-    data: str = "null"
-    outputs: Sequence[Output] = ()
-    after_s: float | None = None
-    wait: Wait | None = None
-
-    @property
-    def said(self) -> str:
-        """The code and the reason as one text."""
-        return f"{self.code}: {self.reason}" if self.code else self.reason
-
-
-@dataclass(frozen=True, slots=True)
 class Cause:
     """The execution that outputs come from, and the event that it handles."""
 
@@ -100,71 +49,6 @@ class Cause:
     process: str
     execution_id: str
     now_ms: int
-
-
-def judge(outcome: object, cause: Cause) -> Verdict:
-    """Turn an outcome, or a failure, into a verdict; never raises for anything that a process can return."""
-    try:
-        return _judged(outcome, cause)
-    except Exception as err:  # noqa: BLE001  the edge: an outcome holds objects of the process, and their code may raise
-        return failed("invalid-outcome", f"run() returned a {type(outcome).__name__} that cannot be read: {said(err)}")
-
-
-def convicted(outcome: object) -> object:
-    """Judge what a suspect left in its child process: whoever ends that as well does not get another worker."""
-    if isinstance(outcome, Failure) and outcome.code in ("crashed", "out-of-memory"):
-        return Failure("crashed-worker", f"it ran each time the worker died, and then ended a child process: {outcome.reason}")
-    return outcome
-
-
-def said(err: BaseException) -> str:
-    """Say what an exception says, its type first; only its type where its own text raises."""
-    try:
-        return f"{type(err).__name__}: {err}"
-    except Exception:  # noqa: BLE001  the edge: it is a process's own class
-        return type(err).__name__
-
-
-def _judged(outcome: object, cause: Cause) -> Verdict:
-    match outcome:
-        case Completed():
-            try:
-                return Verdict(Status.COMPLETED, data=kept(outcome.data).decode(), outputs=_outputs(outcome, cause))
-            except Unpublishable as err:
-                return failed(err.code, err.reason)
-        case Skipped():
-            return Verdict(Status.SKIPPED, reason=cut(str(outcome.reason)))
-        case RetryLater():
-            return _later(outcome)
-        case Rejected():
-            code = outcome.code if isinstance(outcome.code, str) and CODE.fullmatch(outcome.code) else "rejected"
-            return failed(code, str(outcome.reason))
-        case Failure():
-            return failed(outcome.code, outcome.reason)
-    return failed("invalid-outcome", unfit(outcome))
-
-
-def unfit(outcome: object) -> str:
-    """Say of something that is no outcome what to return instead."""
-    return f"run() returned {outcome!r:.200}; return Completed, Skipped, RetryLater or Rejected"
-
-
-def _later(outcome: RetryLater) -> Verdict:
-    after_s: Any = outcome.after_s
-    if after_s is not None and not (isinstance(after_s, (int, float)) and 0 <= after_s < math.inf):
-        return failed("invalid-outcome", f"RetryLater.after_s is {after_s!r:.40}; give seconds, or None")
-    return Verdict(Status.FAILED, "retry-later", cut(str(outcome.reason)), after_s=after_s)
-
-
-def failed(code: str, reason: str) -> Verdict:
-    """Give the verdict of a failed execution."""
-    return Verdict(Status.FAILED, code, cut(reason))
-
-
-def cut(text: str, most: int = REASON_BYTES) -> str:
-    """Bound a text to `most` bytes of UTF-8, at a character's border."""
-    raw = text.encode(errors="replace")
-    return raw.decode() if len(raw) <= most else raw[: most - 3].decode(errors="ignore") + "…"
 
 
 def kept(value: Any) -> bytes:
@@ -175,7 +59,8 @@ def kept(value: Any) -> bytes:
     return raw
 
 
-def _outputs(outcome: Completed, cause: Cause) -> list[Output]:
+def outputs_of(outcome: Completed, cause: Cause) -> list[Output]:
+    """Make everything that an outcome publishes, complete before any of it is sent. Raises: Unpublishable."""
     results, emits = listed(outcome)
     made = [_result(result, cause, index) for index, result in enumerate(results)]
     made += [_emit(emit, cause, index) for index, emit in enumerate(emits)]

@@ -16,7 +16,7 @@ from bridge.domain.redelivery import Redelivery, Try
 from processors import ordered
 from processors.letters import letter
 from processors.outbox import Record
-from processors.outputs import Verdict, Wait, cut
+from processors.verdicts import Verdict, Wait, cut
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt

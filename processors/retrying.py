@@ -16,7 +16,7 @@ from bridge.domain.execution import Status
 from bridge.domain.retry import Tier
 from bridge.sdk.process import AnyProcess
 from processors.ordered import Open
-from processors.outputs import Verdict, Wait
+from processors.verdicts import Verdict, Wait
 
 RETRIED: Final = frozenset({"exception", "timeout", "retry-later", "crashed", "out-of-memory", "invalid-config"})
 """What another attempt may cure; what a process says of an event itself (`Rejected`) or returns wrongly, none will."""

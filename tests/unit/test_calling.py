@@ -15,7 +15,7 @@ from bridge.sdk import Completed, NoConfig, Process, Skipped
 from bridge.settings import Settings
 from processors import calling
 from processors.calling import Caller
-from processors.outputs import Failure
+from processors.verdicts import Failure
 
 EVENT = Event({"specversion": "1.0", "id": "1", "source": "/t", "type": "t"})
 

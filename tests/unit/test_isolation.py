@@ -27,7 +27,7 @@ from processors import isolation, pool
 from processors.calling import Caller
 from processors.isolated import Logging
 from processors.isolation import CHILDREN, SHARE, Isolation
-from processors.outputs import Failure
+from processors.verdicts import Failure
 from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable
 
 ABUSER, ASYNC, RELIABLE = Abuser(), AsyncAbuser(), Reliable()
