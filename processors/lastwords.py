@@ -19,7 +19,7 @@ from bridge.registry.objects import encode, ref_of
 from bridge.settings import Settings
 from processors.ending import stalled
 
-LAST_WORDS_S: Final = 1.0
+LAST_WORDS_S: Final = 3.0
 """How long Kafka may take to hear them; where it does not, the log alone has the reason."""
 
 REASONS: Final = {
