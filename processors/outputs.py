@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,6 +14,7 @@ from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.limits import DATA_BYTES, OUTPUTS, RESULT_BYTES
+from bridge.domain.moments import iso
 from bridge.sdk import Completed, Emit, Result
 
 if TYPE_CHECKING:  # a child process turns outcomes into bytes with what is here, and needs no Kafka
@@ -141,8 +141,3 @@ def _json(value: Any, where: str) -> bytes:
         return orjson.dumps(value)
     except (TypeError, ValueError, RecursionError) as err:
         raise Unpublishable("not-serialisable", f"{where} cannot be written as JSON: {err}") from err
-
-
-def iso(ms: int) -> str:
-    """Give a time in milliseconds as RFC 3339 text."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -18,7 +18,10 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self in (Status.COMPLETED, Status.FAILED, Status.SKIPPED)
+        return self in _FINAL
+
+
+_FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
