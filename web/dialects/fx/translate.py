@@ -6,7 +6,6 @@ From FX's shapes to domain events, and from executions to FX's shapes. Pure: ids
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from bridge.cloudevents import syntax
 from bridge.domain.errors import Fault, InvalidEvent
 from bridge.domain.execution import Execution
 from bridge.domain.limits import ATTRIBUTE_CHARS, CORRELATION_CHARS
+from bridge.domain.moments import iso
 from bridge.domain.receipt import Draft
 from web.dialects.fx import wire
 
@@ -102,7 +102,7 @@ def execution_result(execution: Execution) -> dict[str, Any]:
     """
     return {
         "data": _data(execution),
-        "datetime": _iso(execution.started_ms or execution.received_ms),
+        "datetime": iso(execution.started_ms or execution.received_ms),
         "execution_id": execution.execution_id,
         "execution_time": _seconds(execution),
         "service": execution.process,
@@ -114,7 +114,7 @@ def _data(execution: Execution) -> Any:
     if execution.data != "null":
         return orjson.Fragment(execution.data)
     if execution.due_ms is not None:
-        return {"reason": execution.reason, "attempt": execution.attempt, "next_attempt": _iso(execution.due_ms)}
+        return {"reason": execution.reason, "attempt": execution.attempt, "next_attempt": iso(execution.due_ms)}
     return {"reason": execution.reason} if execution.reason else {}
 
 
@@ -122,10 +122,6 @@ def _seconds(execution: Execution) -> float:
     if execution.finished_ms is None or not execution.started_ms:
         return 0.0
     return max(0, execution.finished_ms - execution.started_ms) / 1000
-
-
-def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _born(origin: Origin) -> dict[str, str]:
