@@ -2,7 +2,7 @@
 """
 From the POST to the result at 200 events per second, alone and beside others in the shared lane.
 
-The others are a slow process and the flood of a tenant: 20 times what its share of the worker can work off.
+The others are a slow process and the flood of a tenant: 20 times as many slow executions as its share of the worker is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.latency import Latency, post, post_to_result
+from bench.latency import WARM_S, Latency, post, post_to_result
 from bench.product import Bench
 from bench.tenant import create
 from bridge.stack.ports import LOOPBACK
@@ -41,10 +41,10 @@ class Neighbour:
     most: float
 
 
-FLOOD_S = 4.5
+SHARE = IN_FLIGHT // MOST_SHARES
 NEIGHBOURS = (
     Neighbour("a process of 2 s at 20/s", 2.0, 20, 1.2),
-    Neighbour("a tenant at 20 times its share", FLOOD_S, int(20 * IN_FLIGHT / MOST_SHARES / FLOOD_S), 1.25),
+    Neighbour("a tenant at 20 times its share", 4.5, 20 * SHARE // (SPAN_S + WARM_S), 1.25),
 )
 
 

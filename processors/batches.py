@@ -146,6 +146,11 @@ class BatchTransport(driver.Transport):
     ledger: Ledger
 
 
-def batch_topic(app: Any, name: str, maxsize: int) -> Any:
-    """Give a topic that arrives as lists of records and is never acknowledged; `maxsize` counts batches."""
-    return app.topic(name, schema=BatchSchema(), acks=False, maxsize=maxsize)
+def batch_topic(app: Any, name: str, partitions: int) -> Any:
+    """Give a topic that arrives as lists of records and is never acknowledged."""
+    return app.topic(name, schema=BatchSchema(), acks=False, maxsize=queue_size(partitions))
+
+
+def queue_size(partitions: int) -> int:
+    """Say how many batches an agent's queue has places for: more than ever come (`processors.app.BatchQueue`)."""
+    return max(8, 2 * partitions)

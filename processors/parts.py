@@ -153,7 +153,7 @@ class Parts:
             app,
             name="executions",
             partitions=partitions,
-            changelog_topic=batch_topic(app, topics.EXECUTIONS.name(self._settings), 64),
+            changelog_topic=batch_topic(app, topics.EXECUTIONS.name(self._settings), self._settings.partitions),
             source=source,
             **options,
         )
@@ -161,7 +161,7 @@ class Parts:
             app,
             name="usage",
             partitions=partitions,
-            changelog_topic=batch_topic(app, topics.USAGE.name(self._settings), 64),
+            changelog_topic=batch_topic(app, topics.USAGE.name(self._settings), self._settings.partitions),
             source=source,
             **options,
         )
@@ -187,7 +187,7 @@ class Parts:
             if not app.should_stop:
                 doubt("the agent's stream ended")
 
-        app.agent(batch_topic(app, topic, 2 * self._settings.partitions), name=name)(route)
+        app.agent(batch_topic(app, topic, self._settings.partitions), name=name)(route)
 
     def _moved(self) -> float:
         """Count the mover's rounds; where none belongs to this worker, nothing stands still."""

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import faust
@@ -12,7 +15,7 @@ import pytest
 from aiokafka.consumer.fetcher import Fetcher
 
 from processors.app import WorkerApp
-from processors.batches import BatchConsumer, BatchScheduler, BatchSchema
+from processors.batches import BatchConsumer, BatchScheduler, BatchSchema, queue_size
 from processors.consumer_thread import BatchThread
 from processors.recovery import TimedRecovery, TimedTables
 from processors.tables import ExecutionsTable, RecordTable, UsageTable
@@ -31,7 +34,7 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
         "on_partitions_revoked",
         "on_partitions_assigned",
     },
-    WorkerApp: {"_create_directories"},
+    WorkerApp: {"FlowControlQueue", "_create_directories"},
     TimedRecovery: {"_build_offsets", "_seek_offsets", "on_recovery_completed"},
     TimedTables: {"recovery"},
     RecordTable: {"on_key_set", "on_key_del", "apply_changelog_batch"},
@@ -76,6 +79,24 @@ def test_streams_are_the_compiled_ones() -> None:
 def test_each_fetch_asks_anew_how_long_it_may_be_held_open() -> None:
     """The worker and the mover change it while they run."""
     assert "self._fetch_max_wait_ms" in inspect.getsource(Fetcher._get_actions_per_node)
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 16, 64])
+async def test_a_queue_that_nobody_reads_is_never_full(partitions: int) -> None:
+    """Or all agents would wait for this one: a partition may bring one more batch after the pressure has begun."""
+    app = WorkerApp("queues", broker="kafka://127.0.0.1:1", store="memory://")
+    queue, fetched = app.FlowControlQueue(maxsize=queue_size(partitions)), dict.fromkeys(range(partitions), True)
+    callbacks = {p: (partial(fetched.__setitem__, p, False), partial(fetched.__setitem__, p, True)) for p in fetched}
+    for _ in range(10 * partitions):
+        for p in [p for p, on in fetched.items() if on]:
+            assert not queue.full()
+            queue.put_nowait_enhanced(p, on_pressure_high=callbacks[p][0], on_pressure_drop=callbacks[p][1])
+    assert not any(fetched.values())
+    while not queue.empty():
+        queue.get_nowait()
+    with suppress(asyncio.QueueEmpty):
+        queue.get_nowait()
+    assert all(fetched.values()), "they are fetched again"
 
 
 def test_what_the_watchdog_reads_is_still_there() -> None:
