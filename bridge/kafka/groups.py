@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from bridge.domain.errors import BrokerUnavailable
 from bridge.kafka.admin import client
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
@@ -45,19 +46,21 @@ def owners(settings: Settings, group: str) -> Mapping[tuple[str, int], str]:
 
     def question(patience_s: float) -> Any:
         try:
-            return admin.describe_consumer_groups([group], request_timeout=max(patience_s, LEAST_S))[group].result(ASK_S + 1)
+            return (
+                admin.describe_consumer_groups([group], request_timeout=max(patience_s, LEAST_S))[group].result(ASK_S + 1).members
+            )
         except KafkaException as err:
             if err.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return None
+                return ()
             raise
 
-    found = Reason().ask(admin, question, ASK_S, f"Kafka did not say who is in the group {group}")
-    return (
-        {}
-        if found is None
-        else {
-            (one.topic, one.partition): member.group_instance_id or member.member_id
-            for member in found.members
-            for one in member.assignment.topic_partitions
-        }
-    )
+    what = f"Kafka did not say who is in the group {group}"
+    try:
+        members = Reason().ask(admin, question, ASK_S, what)
+    except TimeoutError as err:
+        raise BrokerUnavailable(f"{what} within {ASK_S:g} s.") from err
+    return {
+        (one.topic, one.partition): member.group_instance_id or member.member_id
+        for member in members
+        for one in member.assignment.topic_partitions
+    }

@@ -48,5 +48,6 @@ def test_what_is_set_aside_ends_like_everything(stack: StackOfTests, tmp_path: P
         until(lambda: final(settings, many, "slow"), "everything has ended")
     told = histories(settings)
     ends = [[s for s in told[ids.execution_id(one.key, "slow")] if s.status.final] for one in many]
+    assert all(told[ids.execution_id(one.key, "slow")][-1].status.final for one in many), "the end is the last word"
     assert {(s.status, s.attempt) for of in ends for s in of} == {(Status.COMPLETED, 1)}
     assert any(len(told[ids.execution_id(one.key, "slow")]) == 2 for one in many), "some of it was set aside"

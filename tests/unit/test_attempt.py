@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A record that comes back is dropped only if its attempt was made: one that was only held has to go on. Where the held wait."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bridge.domain.retry import tiers
+from processors.attempt import Attempt
+from processors.retrying import Retries
+
+
+def attempt(number: int, *, held: bool = False) -> Attempt:
+    given: Any = SimpleNamespace(redelivery=SimpleNamespace(attempt=number))
+    nothing: Any = None
+    made = Attempt(nothing, nothing, nothing, given, nothing, "an-execution", nothing)
+    made.made -= held
+    return made
+
+
+def test_an_attempt_covers_itself_and_earlier_ones() -> None:
+    assert [attempt(2).covers(number) for number in (1, 2, 3)] == [True, True, False]
+
+
+def test_a_held_one_does_not_cover_its_own_number_until_that_follows_it() -> None:
+    held = attempt(1, held=True)
+    assert not held.covers(1), "its record that waits may be back before its own is confirmed"
+    held.follow(attempt(1))
+    assert held.covers(1), "a second copy of it is a repetition"
+    assert not held.covers(2)
+
+
+def test_what_follows_later_does_not_push_out_what_follows_first() -> None:
+    first, second, third = attempt(1), attempt(2), attempt(3)
+    first.follow(second)
+    first.follow(third)
+    assert (first.successor, second.successor) == (second, third)
+
+
+@pytest.mark.parametrize(("seconds", "topic"), [(0, "5s"), (4.9, "5s"), (10, "5s"), (300, "1m"), (9999, "1h")])
+def test_a_rest_is_never_longer_than_asked_where_a_tier_is_short_enough(seconds: float, topic: str) -> None:
+    verdict = Retries(tiers("5s,1m,1h")).rest(seconds, "rests", 0)
+    assert verdict.wait is not None
+    assert verdict.wait.topic == f"retries.{topic}"
