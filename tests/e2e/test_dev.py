@@ -123,6 +123,7 @@ def test_the_ready_file_tells_what_runs_and_the_printed_curl_works(product: Dev)
         assert client.ping()
     (tenant,) = info["tenants"]
     assert tenant["name"] == "demo"
+    wait_for("the welcome, which follows the ready file", lambda: "Ctrl-C ends it" in dev.said)
     for credential in (tenant["api_key"], tenant["signing_secret"], info["url"]):
         assert credential in dev.said
     for file in (dev.ready, dev.data / "stack.json", dev.data / "demo.json", dev.data / "secret.key"):
