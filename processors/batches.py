@@ -115,6 +115,10 @@ class BatchConsumer(driver.Consumer):
             self._committed_offset.update(before)  # stock Faust notes an offset as committed even where that failed
         return done
 
+    def on_buffer_drop(self, tp: TP) -> None:
+        super().on_buffer_drop(tp)
+        self._thread.look_again()
+
     async def perform_seek(self) -> None:
         await super().perform_seek()  # passes over partitions without a commit, of which Faust may have dropped records before
         fresh = [tp for tp in self.assignment() if not self._committed_offset[tp] and not self._is_changelog_tp(tp)]

@@ -52,7 +52,7 @@ class Gauges:
         window = self._router.windows.get(tp)
         if window is None or not window.entries:
             return 0, 0.0
-        return len(window.entries), self._loop.time() - window.entries[0].since
+        return len(window.unfinished()), self._loop.time() - window.entries[0].since
 
     def _age(self, tp: TP) -> float:
         return self._still.age(tp, self._clock()) if self.lag.get(tp) else 0.0

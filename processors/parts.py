@@ -39,6 +39,7 @@ from processors.moving import Due, Parked
 from processors.outbox import Outbox
 from processors.rates import Rates
 from processors.retrying import Retries
+from processors.room import ASIDE_IN_FLIGHT, Room
 from processors.router import Router
 from processors.shares import Shares
 from processors.surroundings import Surroundings, Topics
@@ -90,6 +91,7 @@ class Parts:
         names, lane = Topics.of(settings), settings.worker_lane
         source = topics.lane(lane).name(settings) if lane else names.events
         self._executions, usage = self._tables(self.app, source)
+        room = Room(outbox, dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT))
         around = Surroundings(
             topics=names,
             worker=worker,
@@ -104,7 +106,8 @@ class Parts:
             breakers=Breakers(settings.breaker_failures),
             registry=registry,
             journal=journal,
-            shares=Shares(registry),
+            room=room,
+            shares=Shares(registry, room),
         )
         before_leaving(journal.clear)
         books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)

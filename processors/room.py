@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a worker holds at once: events and bytes that are read and not finished, over all partitions; more wait in Kafka."""
+"""
+How much a worker holds at once, over all partitions; more wait in Kafka.
+
+Events and bytes that are read and not finished are what costs. What is finished and only waits for an earlier event of its
+partition costs next to nothing, so there may be far more of it: one slow event must not keep others from being read.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ from processors.outbox import Outbox
 
 IN_FLIGHT = 2000
 IN_FLIGHT_BYTES = 64 * MIB
+IN_LINE = 50_000
+"""Read and not passed, finished or not: what is read again, and known again, after a crash."""
 ASIDE_IN_FLIGHT = 100
 """Of each topic of redeliveries and of set-aside work: however much lies there, the rest is left to what is new."""
 
@@ -23,26 +30,39 @@ class Room:
         self._outbox, self._bounds = outbox, bounds
         self._freed: asyncio.Future[None] | None = None
         self._of_topic: Counter[str] = Counter()
-        self.held = self.held_bytes = 0
+        self.held = self.held_bytes = self.in_line = 0
 
     def full(self, topic: str) -> bool:
         """Say whether an event of a topic must wait."""
         if (bound := self._bounds.get(topic)) is not None and self._of_topic[topic] >= bound:
             return True
-        return self.held >= IN_FLIGHT or self.held_bytes >= IN_FLIGHT_BYTES or self._outbox.waiting > IN_FLIGHT
+        if self.held >= IN_FLIGHT or self.held_bytes >= IN_FLIGHT_BYTES:
+            return True
+        return self.in_line >= IN_LINE or self._outbox.waiting > IN_FLIGHT
 
     def take(self, topic: str, size: int) -> None:
         """Hold one more event of `size` bytes."""
         self.held += 1
         self.held_bytes += size
+        self.in_line += 1
         self._of_topic[topic] += 1
 
-    def release(self, topic: str, count: int, size: int) -> None:
-        """Let go of `count` events with `size` bytes together."""
-        self.held -= count
+    def finish(self, topic: str, size: int) -> None:
+        """Let go of an event; its place in the line is kept."""
+        self.held -= 1
         self.held_bytes -= size
-        self._of_topic[topic] -= count
+        self._of_topic[topic] -= 1
         self.look_again()
+
+    def leave(self, count: int) -> None:
+        """Let go of `count` places in the line."""
+        self.in_line -= count
+        self.look_again()
+
+    @property
+    def free(self) -> int:
+        """Count the events that may still be taken."""
+        return IN_FLIGHT - self.held
 
     async def wait(self) -> None:
         """Wait until something may have changed."""

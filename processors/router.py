@@ -25,7 +25,6 @@ from processors.bookkeeping import Bookkeeping
 from processors.ending import doubt
 from processors.given import Given, of_events, of_redeliveries
 from processors.letters import letter
-from processors.room import ASIDE_IN_FLIGHT, Room
 from processors.surroundings import Surroundings
 from processors.window import Entry, Gap, Window
 
@@ -42,8 +41,7 @@ class Router:
         self._processes = {process.name: process for process in processes}
         self._patterns = {process.name: tuple(process.events) for process in self._processes.values()}
         self._loop = asyncio.get_running_loop()
-        aside = (around.topics.redeliveries, around.topics.surplus)
-        self._room = Room(around.outbox, dict.fromkeys(aside, ASIDE_IN_FLIGHT))
+        self._room = around.room
         self.running: dict[str, Attempt] = {}
         self.windows: dict[TP, Window] = {}
         self.done = 0
@@ -102,7 +100,7 @@ class Router:
     def _accept(self, window: Window, record: Any) -> None:
         size = len(record.value or b"")
         self._room.take(window.topic, size)
-        entry = window.accept(record.offset, size, self._loop.time(), 0)
+        entry = window.accept(record.offset, size, self._loop.time())
         first = window.topic == self._around.topics.events
         try:
             given = of_events(record) if first else of_redeliveries(record)
@@ -117,8 +115,7 @@ class Router:
             return
         for process, execution_id in self._executions_of(given):
             self._attempt(Attempt(self._around, window, entry, given, process, execution_id, self._finished))
-        if not entry.open:
-            self._advance(window)
+        self._less(window, entry)  # what was open while we looked
 
     def _executions_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
         """Say which processes get the event, and what their executions are called."""
@@ -163,15 +160,13 @@ class Router:
 
     def _set_aside(self, window: Window, entry: Entry, record: Any, code: str, reason: str) -> None:
         """Write the dead letter of a record that no process gets to see."""
-        entry.open = 1
 
         def confirmed(error: Any, _: Any) -> None:
             if error is not None:
                 doubt("a dead letter could not be delivered", error=error.str(), offset=record.offset)
             metrics.DEAD_LETTERS.labels(code).inc()
-            entry.open = 0
             if window.alive:
-                self._advance(window)
+                self._less(window, entry)
 
         around = self._around
         dead = letter(record, around.topics.dead_letters, code=code, reason=reason, worker=around.worker)
@@ -180,9 +175,7 @@ class Router:
     def _finished(self, attempt: Attempt) -> None:
         del self.running[attempt.execution_id]
         attempt.leave_share()
-        attempt.entry.open -= 1
-        if not attempt.entry.open:
-            self._advance(attempt.window)
+        self._less(attempt.window, attempt.entry)
         self._begin_next(attempt)
 
     def _begin_next(self, attempt: Attempt) -> None:
@@ -193,11 +186,15 @@ class Router:
         if following is not None:
             self._begin(following)
 
-    def _advance(self, window: Window) -> None:
-        count, size = window.advance()
-        if count:
-            self.done += count
-            self._room.release(window.topic, count, size)
+    def _less(self, window: Window, entry: Entry) -> None:
+        """Say that one thing less is open of an event; where that was the last, let go of it, and of the line up to it."""
+        entry.open -= 1
+        if entry.open:
+            return
+        self.done += 1
+        self._room.finish(window.topic, entry.size)
+        if count := window.advance():
+            self._room.leave(count)
             self._around.projection.passed(self._place(window), window.head)
 
     def _place(self, window: Window) -> int | str:
@@ -233,7 +230,10 @@ class Router:
         """Give partitions up: running attempts are cancelled, and nothing is produced for them any more."""
         dropped = [window for tp in partitions if (window := self.windows.pop(tp, None))]
         for window in dropped:
-            self._room.release(window.topic, *window.close())
+            for size in window.unfinished():
+                self._room.finish(window.topic, size)
+            self._room.leave(len(window.entries))
+            window.close()
         self._around.lanes.purge()
         for execution_id, attempt in list(self.running.items()):
             if not attempt.window.alive:

@@ -2,7 +2,9 @@
 """
 Tenants share a worker fairly: what one has in flight above its share is set aside durably and worked off beside the rest.
 
-Otherwise a tenant whose processes are slow would fill the worker, and everybody else's events would wait behind its own.
+Otherwise a tenant whose processes are slow would fill the worker, and everybody else's events would wait behind its own. Room
+that nobody uses is lent: a tenant may have as much in flight above its share as is free. So one that is busy alone has half of
+the worker, two have a third each, and whoever comes finds at least its share.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from processors.room import IN_FLIGHT
+from processors.room import IN_FLIGHT, Room
 
 MOST_SHARES = 10
 """With more tenants than that the shares do not become smaller: they are seldom busy all at once."""
@@ -28,8 +30,8 @@ class Tenants(Protocol):
 class Shares:
     """Counts executions in flight by tenant; redeliveries have a part of the worker of their own and do not count."""
 
-    def __init__(self, registry: Tenants) -> None:
-        self._registry = registry
+    def __init__(self, registry: Tenants, room: Room) -> None:
+        self._registry, self._room = registry, room
         self._held: Counter[str] = Counter()
         self._generation, self._share = -1, IN_FLIGHT
 
@@ -52,5 +54,5 @@ class Shares:
             del self._held[tenant]
 
     def over(self, tenant: str) -> bool:
-        """Say whether a tenant has more in flight than its share."""
-        return self._held[tenant] > self.share
+        """Say whether a tenant has more in flight than its share, and than what is free."""
+        return self._held[tenant] > max(self.share, self._room.free)

@@ -17,6 +17,7 @@ from processors.journal import Journal
 from processors.lanes import Lanes
 from processors.outbox import Outbox
 from processors.retrying import Retries
+from processors.room import Room
 from processors.shares import Shares
 from processors.tables import ExecutionsTable
 
@@ -69,4 +70,5 @@ class Surroundings:
     breakers: Breakers
     registry: View
     journal: Journal
+    room: Room
     shares: Shares

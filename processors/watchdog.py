@@ -113,7 +113,7 @@ class Watchdog:
         stood = self.still.see(tp, (place.committed, place.lag > 0), counts=counts and not waits)
         if place.lag and stood > self._patience_s:
             where = {"topic": tp.topic, "partition": tp.partition, "committed": place.committed, "end": place.end}
-            self._end(cause, **where, in_flight=len(window.entries) if window else 0, seconds=round(stood, 1))
+            self._end(cause, **where, in_flight=len(window.unfinished()) if window else 0, seconds=round(stood, 1))
 
     def _look_at_application(self, ready: bool) -> None:
         """Watch a start, a rebalance and a recovery: each step and each recovered record is progress."""

@@ -26,7 +26,7 @@ class Entry:
     offset: int
     size: int
     since: float
-    open: int = 0
+    open: int
 
 
 class Window:
@@ -54,26 +54,28 @@ class Window:
             raise Gap(self.next, offset)
         return offset < self.next
 
-    def accept(self, offset: int, size: int, now: float, open_: int) -> Entry:
-        """Take the next record in. Raises: Gap where it is not the next one."""
+    def accept(self, offset: int, size: int, now: float) -> Entry:
+        """Take the next record in, open once. Raises: Gap where it is not the next one."""
         if offset != self.next:
             raise Gap(self.next, offset)
-        entry = Entry(offset, size, now, open_)
+        entry = Entry(offset, size, now, 1)
         self.entries.append(entry)
         self.next = offset + 1
         return entry
 
-    def advance(self) -> tuple[int, int]:
-        """Drop the finished entries at the head; returns how many they were and the sum of their sizes."""
-        entries, count, size = self.entries, 0, 0
+    def advance(self) -> int:
+        """Drop the finished entries at the head; returns how many they were."""
+        entries, count = self.entries, 0
         while entries and not entries[0].open:
-            size += entries.popleft().size
+            entries.popleft()
             count += 1
-        return count, size
+        return count
 
-    def close(self) -> tuple[int, int]:
-        """Give the partition up; returns count and sum of sizes of what was still in the window."""
+    def unfinished(self) -> list[int]:
+        """Give the sizes of the records that are not finished."""
+        return [entry.size for entry in self.entries if entry.open]
+
+    def close(self) -> None:
+        """Give the partition up."""
         self.alive = False
-        dropped = len(self.entries), sum(entry.size for entry in self.entries)
         self.entries.clear()
-        return dropped

@@ -29,6 +29,7 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
         "_filter_committable_offsets",
         "force_commit",
         "_commit_offsets",
+        "on_buffer_drop",
         "perform_seek",
         "wait_empty",
         "on_partitions_revoked",

@@ -7,7 +7,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from processors.room import IN_FLIGHT, IN_FLIGHT_BYTES, Room
+from processors.room import IN_FLIGHT, IN_FLIGHT_BYTES, IN_LINE, Room
 
 
 def room() -> Room:
@@ -22,7 +22,7 @@ def test_a_topic_with_a_bound_fills_its_part_and_leaves_the_rest() -> None:
         held.take("again", 10)
     assert held.full("again")
     assert not held.full("events")
-    held.release("again", 1, 10)
+    held.finish("again", 10)
     assert not held.full("again")
 
 
@@ -31,9 +31,22 @@ def test_events_and_bytes_are_bounded_together() -> None:
     for _ in range(IN_FLIGHT):
         held.take("events", 0)
     assert held.full("events")
-    held.release("events", IN_FLIGHT, 0)
+    held.finish("events", 0)
+    assert not held.full("events")
     held.take("events", IN_FLIGHT_BYTES)
+    held.finish("events", 0)
     assert held.full("again")
+
+
+def test_what_is_finished_takes_no_room_but_a_place_in_the_line() -> None:
+    held = room()
+    for _ in range(IN_LINE):
+        assert not held.full("events")
+        held.take("events", 10)
+        held.finish("events", 10)
+    assert held.full("events")
+    held.leave(1)
+    assert not held.full("events")
 
 
 async def test_whoever_waits_is_woken_by_what_is_let_go() -> None:
@@ -44,5 +57,5 @@ async def test_whoever_waits_is_woken_by_what_is_let_go() -> None:
     waiting[0].cancel()
     await asyncio.sleep(0)
     assert not waiting[1].done()
-    held.release("events", 1, 1)
+    held.finish("events", 1)
     await asyncio.wait_for(waiting[1], 1)

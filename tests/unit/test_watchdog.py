@@ -66,7 +66,7 @@ class Worker:
     def window(self, first: int, entries: int) -> Window:
         window = self.router.windows[GROWN] = Window(GROWN.topic, 1, first)
         for offset in range(first, first + entries):
-            window.accept(offset, 1, 0.0, 1)
+            window.accept(offset, 1, 0.0)
         return window
 
 
