@@ -40,7 +40,7 @@ def test_a_tenant_above_its_share_waits_for_itself_only(stack: StackOfTests, tmp
 def test_what_is_set_aside_ends_like_everything(stack: StackOfTests, tmp_path: Path) -> None:
     settings = site(stack)
     decide(settings, *(partial(create_tenant, name=name) for name in ("acme", *(f"other-{n}" for n in range(1, MOST_SHARES)))))
-    many = [event("slow.now", b'{"seconds": 2, "n": 0}') for _ in range(2 * IN_FLIGHT // MOST_SHARES)]
+    many = [event("slow.now", b'{"seconds": 2, "n": 0}') for _ in range(IN_FLIGHT // 2 + 2 * IN_FLIGHT // MOST_SHARES)]
     with working(stack, settings, tmp_path):
         sender = Sender(settings)
         sender.send(*many)
@@ -51,3 +51,16 @@ def test_what_is_set_aside_ends_like_everything(stack: StackOfTests, tmp_path: P
     assert all(told[ids.execution_id(one.key, "slow")][-1].status.final for one in many), "the end is the last word"
     assert {(s.status, s.attempt) for of in ends for s in of} == {(Status.COMPLETED, 1)}
     assert any(len(told[ids.execution_id(one.key, "slow")]) == 2 for one in many), "some of it was set aside"
+
+
+def test_a_slow_event_keeps_nothing_behind_it_from_being_worked_off(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    decide(settings, lambda c: create_tenant(c, "acme"))
+    slow = [event("slow.now", b'{"seconds": 4, "n": 0}', partitionkey="one after another") for _ in range(8)]
+    behind = [event("t.now") for _ in range(IN_FLIGHT + 500)]
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(*slow, *behind, partition=0)
+        sender.flush()
+        until(lambda: final(settings, behind, "quick"), "more than a worker holds has ended behind it")
+        assert not final(settings, slow[-1:], "slow")

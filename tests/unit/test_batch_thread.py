@@ -6,14 +6,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+from faust.types import TP
 
 from processors import consumer_thread
+from processors.batches import BatchConsumer
 from processors.consumer_thread import BUSY_S, BUSY_WAIT_MS, QUIET_WAIT_MS, BatchThread, Leaving
 
 SOON_S = 5.0
@@ -105,4 +110,47 @@ async def test_fetches_are_short_while_records_come_and_long_in_quiet(monkeypatc
         waits.append(fetcher._fetch_max_wait_ms)
     assert waits == [QUIET_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS, QUIET_WAIT_MS]
     monkeypatch.undo()
+    await asyncio.wait_for(thread.stop(), SOON_S)
+
+
+class Lying:
+    """One record that was fetched and not taken over: what aiokafka's results read."""
+
+    next_fetch_offset = 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["record"])
+
+
+def fetcher_with(lies: TopicPartition) -> Fetcher:
+    """Aiokafka's own fetcher, without its connections: one partition has something, and nothing new will come."""
+    fetcher: Fetcher = Fetcher.__new__(Fetcher)
+    state = SimpleNamespace(paused=False, position=1, consumed_to=lambda _: None)
+    assigned = SimpleNamespace(active=True, state_value=lambda _: state)
+    fetcher._subscriptions = SimpleNamespace(
+        reassignment_in_progress=False, is_assigned=lambda _: True, fetch_context=nullcontext
+    )
+    fetcher._records = {lies: FetchResult(lies, assignment=assigned, partition_records=Lying(), backoff=0)}
+    fetcher._closed, fetcher._fetch_waiters, fetcher._wait_consume_future = False, set(), None
+    return fetcher
+
+
+async def test_a_fetch_that_waits_takes_what_lies_there_once_its_partition_may_be_read_again() -> None:
+    """An agent under pressure had it left lying; without a word the fetch would sleep on, and so would all others."""
+    lies, other = TP("events", 1), TP("surplus", 2)
+    thread = await started(nothing)
+    thread.consumer.flow_active = True
+    thread._consumer._fetcher, thread._consumer._closed = fetcher_with(lies), False
+    thread._consumer._fetcher._loop = thread.thread_loop
+    owner: Any = BatchConsumer.__new__(BatchConsumer)
+    owner._thread, owner._buffered_partitions = thread, {lies}
+    owner._active_partitions = active = {other}
+    fetching = asyncio.create_task(
+        thread.call_thread(thread._fetch_records, thread._consumer, active, timeout=10 * SOON_S, max_records=9)
+    )
+    while not thread._consumer._fetcher._fetch_waiters:
+        assert not fetching.done()
+        await asyncio.sleep(0.01)
+    owner.on_buffer_drop(lies)
+    assert await asyncio.wait_for(fetching, SOON_S) == {lies: ["record"]}
     await asyncio.wait_for(thread.stop(), SOON_S)

@@ -78,8 +78,9 @@ def test_streams_are_the_compiled_ones() -> None:
 
 
 def test_each_fetch_asks_anew_how_long_it_may_be_held_open() -> None:
-    """The worker and the mover change it while they run."""
+    """The worker and the mover change it while they run, and the worker how long what was fetched keeps the next one back."""
     assert "self._fetch_max_wait_ms" in inspect.getsource(Fetcher._get_actions_per_node)
+    assert "backoff=self._prefetch_backoff" in inspect.getsource(Fetcher._proc_fetch_request)
 
 
 @pytest.mark.parametrize("partitions", [1, 4, 16, 64])
