@@ -286,3 +286,9 @@ class Unimportable(Process[NoConfig]):
 
     def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         return Completed()
+
+
+def abuser_that_starts_slowly() -> Abuser:
+    """Make the process in a child, after longer than a run of it may take."""
+    time.sleep(0.3)
+    return Abuser()

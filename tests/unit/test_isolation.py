@@ -28,7 +28,7 @@ from processors.calling import Caller
 from processors.isolated import Logging
 from processors.isolation import CHILDREN, SHARE, Isolation
 from processors.verdicts import Failure
-from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable
+from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable, abuser_that_starts_slowly
 
 ABUSER, ASYNC, RELIABLE = Abuser(), AsyncAbuser(), Reliable()
 
@@ -307,6 +307,7 @@ async def test_a_run_that_finds_no_child_in_time_fails(
 
 async def test_the_deadline_does_not_count_the_start(children: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Abuser, "timeout_s", 0.25)
+    monkeypatch.setattr(Abuser, "__reduce__", lambda _: (abuser_that_starts_slowly, ()))
     began = time.monotonic()
     assert await ran(children, "skips") == Skipped("not mine")
     assert time.monotonic() - began > ABUSER.timeout_s, "or this says nothing"
