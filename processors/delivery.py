@@ -12,7 +12,7 @@ it must find it recorded, or its end would be followed by our `pending`. If we d
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError
@@ -133,10 +133,20 @@ class Delivery:
         attempt, verdict = self._attempt, self._verdict
         name, outcome = attempt.process.name, known_code(verdict.code) or verdict.status.value
         if attempt.started_ms:
-            metrics.EXECUTIONS.labels(name, outcome if verdict.status.final else "retried").inc()
-            metrics.EXECUTION_DURATION.labels(name).observe((ended - attempt.started_ms) / 1000)
+            _count(name, outcome if verdict.status.final else "retried").inc()
+            _duration(name).observe((ended - attempt.started_ms) / 1000)
         if attempt.given.redelivery is None and verdict.status.final:
             metrics.END_TO_END.observe(max(0, ended - attempt.given.record.timestamp) / 1000)
+
+
+@lru_cache(maxsize=1024)
+def _count(process: str, outcome: str) -> Any:
+    return metrics.EXECUTIONS.labels(process, outcome)
+
+
+@lru_cache(maxsize=1024)
+def _duration(process: str) -> Any:
+    return metrics.EXECUTION_DURATION.labels(process)
 
 
 def _index(ref: tuple[int, ResultRef]) -> int:

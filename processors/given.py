@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from bridge import redeliveries
 from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import Fault, InvalidEvent
@@ -35,8 +37,7 @@ class Original:
     headers: redeliveries.Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """An event for the worker; `redelivery` names the one process that gets it, None: all that match."""
 
     record: Any

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException
 
 from bridge.kafka.producer import Headers, LoopProducer
@@ -22,8 +22,7 @@ RETRY_S = 0.005
 Report = Callable[[KafkaError | None, Any], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One record to produce; `partition` is that of the event that caused it, `timestamp_ms` 0 means now."""
 
     topic: str

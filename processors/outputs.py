@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 
 from bridge.cloudevents.attributes import text_fault
@@ -29,8 +29,7 @@ class Unpublishable(Exception):
         self.code, self.reason = code, reason
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """One record that an outcome asks for; `event` is set for an emitted event and None for a result."""
 
     id: str
@@ -41,8 +40,7 @@ class Output:
     event: Event | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """The execution that outputs come from, and the event that it handles."""
 
     event: Event

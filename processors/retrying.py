@@ -7,9 +7,10 @@ Is a failed attempt the last one? Where the process's policy has attempts left, 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from bridge.domain import retry
 from bridge.domain.execution import Status
@@ -42,7 +43,7 @@ class Retries:
         if tier is None:
             return verdict
         due_ms = retry.due_ms(tier, now_ms, execution_id, attempt)
-        return dataclasses.replace(verdict, status=Status.PENDING, wait=Wait(_topic(tier), due_ms))
+        return msgspec.structs.replace(verdict, status=Status.PENDING, wait=Wait(_topic(tier), due_ms))
 
     def behind(self, first: Open, now_ms: int) -> Verdict:
         """

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from bridge.domain.execution import Status
 from bridge.domain.limits import REASON_BYTES
 from bridge.sdk import Completed, Rejected, RetryLater, Skipped
@@ -29,8 +31,7 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """
     Where an execution waits for its next attempt, and until when.
 
@@ -41,8 +42,7 @@ class Wait:
     due_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """
     What becomes of an execution; `code` is empty unless its attempt failed.
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 
 class Status(StrEnum):
@@ -24,8 +25,7 @@ class Status(StrEnum):
 _FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.SKIPPED})
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """Where a record lies in Kafka."""
 
     topic: str
@@ -33,8 +33,7 @@ class Position:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRef:
+class ResultRef(msgspec.Struct, frozen=True):
     """A result that an execution published, and where it lies."""
 
     id: str
@@ -44,8 +43,7 @@ class ResultRef:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True):
     """
     The state of one execution after an attempt: the value of one record of `bridge.executions`.
 
@@ -72,6 +70,6 @@ class Execution:
     data: str = "null"
     reason: str = ""
     worker: str = ""
-    results: tuple[ResultRef, ...] = field(default=())
+    results: tuple[ResultRef, ...] = ()
     due_ms: int | None = None
     replayed_from: str = ""

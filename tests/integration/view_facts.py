@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import redis
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -59,7 +60,7 @@ def make_execution(
         data='{"said":"hello"}',
         results=(ResultRef(result_id(name, 0), "test.made", "results", position.partition, 7),) if status.final else (),
     )
-    return replace(made, **values)
+    return msgspec.structs.replace(made, **values)
 
 
 def ms_now() -> int:
