@@ -2,7 +2,8 @@
 """
 From the POST to the result at 200 events per second, alone and beside others in the shared lane.
 
-The others are a slow process and the flood of a tenant: 20 times as many slow executions as its share of the worker is.
+The others are a slow process and the flood of a tenant: 20 times as many slow executions as its share of the worker is. What as many
+posts cost that are worked off at once shows how much of that is the machine's work, not waiting behind others.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ TYPE = "slow.posted"
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Posts events of `seconds` each at `rate` per second; the others' p99 may become `most` times what it is alone."""
+    """Posts events of `seconds` each at `rate` per second; the others' p99 may become `most` times what it is alone (0: any)."""
 
     name: str
     seconds: float
@@ -42,9 +43,11 @@ class Neighbour:
 
 
 SHARE = IN_FLIGHT // MOST_SHARES
+FLOOD = 20 * SHARE // (SPAN_S + WARM_S)
 NEIGHBOURS = (
     Neighbour("a process of 2 s at 20/s", 2.0, 20, 1.2),
-    Neighbour("a tenant at 20 times its share", 4.5, 20 * SHARE // (SPAN_S + WARM_S), 1.25),
+    Neighbour("a tenant at 20 times its share", 4.5, FLOOD, 1.25),
+    Neighbour("as many posts that are worked off at once", 0.0, FLOOD, 0.0),
 )
 
 
@@ -98,6 +101,6 @@ def report(found: dict[Neighbour, list[Round]]) -> bool:
             print(f"{line} {one.beside.p99 / one.alone.p99:6.2f}  {one.alone.lost + one.beside.lost}")
             good &= one.alone.lost + one.beside.lost == 0
         times = statistics.median(one.beside.p99 for one in rounds) / statistics.median(one.alone.p99 for one in rounds)
-        print(f"median p99: {times:.2f} times (asked: at most {neighbour.most:g})")
-        good &= times <= neighbour.most
+        print(f"median p99: {times:.2f} times" + (f" (asked: at most {neighbour.most:g})" if neighbour.most else ""))
+        good &= not neighbour.most or times <= neighbour.most
     return good
