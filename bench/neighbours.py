@@ -2,8 +2,8 @@
 """
 From the POST to the result at 200 events per second, alone and beside others in the shared lane.
 
-The others are a slow process and the flood of a tenant: 20 times as many slow executions as its share of the worker is. What as many
-posts cost that are worked off at once shows how much of that is the machine's work, not waiting behind others.
+The others are a slow process and the flood of a tenant: 20 times as many slow executions as its share of the worker is. What as
+many posts cost that are worked off at once shows how much of that is the machine's work, not waiting behind others.
 """
 
 from __future__ import annotations
