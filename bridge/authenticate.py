@@ -13,6 +13,7 @@ import hmac
 import re
 import secrets
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -21,13 +22,14 @@ from bridge.domain.errors import NotAuthenticated
 from bridge.domain.limits import LOOP_BYTES
 from bridge.domain.principal import Principal, Scope
 from bridge.registry.objects import SigningSecret
-from bridge.registry.view import KeyedSecret, View
+from bridge.registry.view import Environment, KeyedSecret, View
 
 BARE_SECRETS: Final = 1000
 """On a path that names no source, at most so many secrets are tried."""
 
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 _SIGNED_SCOPES = frozenset({Scope.EVENTS_WRITE.value})
+_PAIR_SCOPES = frozenset({Scope.EVENTS_WRITE.value, Scope.STATUS_READ.value})
 _DUMMY = hmac.new(secrets.token_bytes(32), digestmod=hashlib.sha256)
 
 
@@ -43,6 +45,27 @@ def by_api_key(registry: View, text: str) -> Principal:
 def _principal(tenant: str, scopes: tuple[str, ...], credential: str, event_type: str) -> Principal:
     """Make the principal of a key, once for what the key says; whether the key is valid is asked on every request."""
     return Principal(tenant, frozenset(scopes), credential, event_type)
+
+
+@dataclass(frozen=True, slots=True)
+class PairHolder:
+    """Who calls with a value of a secret key: the key's tenant, name and id, and which of its values it is."""
+
+    principal: Principal
+    environment: Environment
+    name: str
+    id: str
+
+
+def by_pair(registry: View, dialect: str, text: str) -> PairHolder:
+    """Raises: NotAuthenticated for a value that is unknown, revoked, expired, or of another dialect or a closed tenant."""
+    found = registry.pair(digest(text))
+    if found is None:
+        raise NotAuthenticated
+    pair, environment = found
+    if pair.dialect != dialect or not pair.valid(int(time.time() * 1000)) or not registry.active(pair.tenant):
+        raise NotAuthenticated
+    return PairHolder(Principal(pair.tenant, _PAIR_SCOPES, pair.name), environment, pair.name, pair.id)
 
 
 def by_signature(registry: View, body: bytes, header: str, source: str | None) -> Principal:

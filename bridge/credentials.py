@@ -40,6 +40,13 @@ def new_api_key() -> NewKey:
     return NewKey(text, digest(text).hex(), f"{text[: len(KEY_PREFIX) + 4]}…{text[-4:]}")
 
 
+def new_pair_value(environment: str) -> NewKey:
+    """Make one value of a secret key, of 256 random bits; what it begins with says what it is for."""
+    prefix = f"sk_{environment}_1_"
+    text = prefix + secrets.token_urlsafe(RANDOM_BYTES)
+    return NewKey(text, digest(text).hex(), f"{text[: len(prefix) + 4]}…{text[-4:]}")
+
+
 def digest(text: str) -> bytes:
     """
     Give the SHA-256 by which an API key is known.

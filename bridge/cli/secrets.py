@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`evb secrets`: the signing secrets of a tenant's webhook sources. A secret's text is shown once, when it is made."""
+"""
+`evb secrets`: the signing secrets of a tenant's webhook sources, and with `--dialect` the secret keys of a dialect.
+
+A secret's text is shown once, when it is made.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,24 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli import pairs
 from bridge.cli.keys import Tenant, moment
 from bridge.cli.output import FAILED, out, show_json, show_rows
 from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
+from bridge.registry.pairs import Dialect
 from bridge.registry.session import changing, reading
 from bridge.registry.signing import IssuedSecret, Resealed, create_secret, reseal_secrets, revoke_secret, rotate_secret
 from bridge.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets and dialects' secret keys.")
 
-Which = Annotated[str, typer.Argument(metavar="SECRET", help="Id of the secret, or its source where one valid secret has it.")]
+Which = Annotated[
+    str, typer.Argument(metavar="SECRET", help="Id of the secret, or its source (a key's name) where one valid secret has it.")
+]
+OfDialect = Annotated[Dialect | None, typer.Option("--dialect", help="The secret keys of this dialect, not signing secrets.")]
 Given = Annotated[
     str | None,
     typer.Option("--secret", help="Keep this one instead of making one; `-`: read it from stdin, which no process list shows."),
@@ -30,27 +39,36 @@ Given = Annotated[
 
 @app.command()
 def create(
-    tenant: Tenant,
+    owner: Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant; with --dialect, of the new secret key.")],
     source: Annotated[str, typer.Option(help="Name of the sender: /fx/events/webhook/<source>.")] = "github",
     event_type: Annotated[str, typer.Option("--type", help="Type of its events that name none themselves.")] = "",
     given: Given = None,
+    dialect: OfDialect = None,
+    tenant: Annotated[str, typer.Option(help="With --dialect: whose it is; left out: the only tenant's.")] = "",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a signing secret for a webhook source."""
+    """Make a signing secret for a webhook source, or a secret key of a dialect with a test and a live value."""
     settings, text = operator_settings(data), _given(given)
+    if dialect is not None:
+        pairs.create(settings, tenant, dialect, owner, as_json=as_json)
+        return
 
     async def run() -> IssuedSecret:
         async with changing(settings) as changes:
-            return await create_secret(changes, _vault(settings), tenant, source, event_type=event_type, given=text)
+            return await create_secret(changes, _vault(settings), owner, source, event_type=event_type, given=text)
 
     _show(asyncio.run(run()), as_json=as_json)
 
 
 @app.command("list")
-def list_(tenant: Tenant, data: Data = None, as_json: AsJson = False) -> None:
-    """List a tenant's signing secrets: never their texts."""
-    with reading(operator_settings(data)) as registry:
+def list_(tenant: Tenant, dialect: OfDialect = None, data: Data = None, as_json: AsJson = False) -> None:
+    """List a tenant's signing secrets, or a dialect's secret keys: never their texts."""
+    settings = operator_settings(data)
+    if dialect is not None:
+        pairs.list_(settings, tenant, dialect, as_json=as_json)
+        return
+    with reading(settings) as registry:
         if registry.tenant(tenant) is None:
             raise NotFound(f"There is no tenant {tenant}.")
         rows = [
@@ -74,11 +92,15 @@ def rotate(
     which: Which,
     overlap: Annotated[str, typer.Option(help="How long the old one stays valid: 24h, 0s.")] = "24h",
     given: Given = None,
+    dialect: OfDialect = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new secret for the old one's source; signatures of both are valid during the overlap."""
+    """Make a new secret for the old one's source; both are valid during the overlap."""
     settings, text = operator_settings(data), _given(given)
+    if dialect is not None:
+        pairs.rotate(settings, tenant, which, seconds_of(overlap), as_json=as_json)
+        return
 
     async def run() -> IssuedSecret:
         async with changing(settings) as changes:
@@ -88,11 +110,15 @@ def rotate(
 
 
 @app.command()
-def revoke(tenant: Tenant, which: Which, data: Data = None) -> None:
+def revoke(tenant: Tenant, which: Which, dialect: OfDialect = None, data: Data = None) -> None:
     """Make a secret useless, in every process within 2 s."""
+    settings = operator_settings(data)
+    if dialect is not None:
+        pairs.revoke(settings, tenant, which)
+        return
 
     async def run() -> str:
-        async with changing(operator_settings(data)) as changes:
+        async with changing(settings) as changes:
             return (await revoke_secret(changes, tenant, which)).id
 
     out.print(f"✓ secret {asyncio.run(run())} of {tenant} is revoked", markup=False)

@@ -11,6 +11,7 @@ from bridge.registry.objects import (
     Announcement,
     Credential,
     ProcessSetting,
+    SecretPair,
     SigningSecret,
     Tenant,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "KeyedSecret",
     "ProcessSetting",
     "Registry",
+    "SecretPair",
     "SigningSecret",
     "Tenant",
     "View",

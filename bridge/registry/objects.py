@@ -26,6 +26,8 @@ Source = Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 Label = Annotated[str, msgspec.Meta(pattern=r"^\S(.{0,98}\S)?$")]
+PairName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+"""Without dots: it is a part of names that dots separate."""
 EventType = Annotated[str, msgspec.Meta(pattern=r"^\S{0,255}$")]
 Millis = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -83,6 +85,29 @@ class SigningSecret(msgspec.Struct, frozen=True, kw_only=True):
 
     def valid(self, now_ms: int) -> bool:
         """Say whether a signature made with it counts at this time."""
+        return self.state == "active" and (not self.expires_ms or now_ms < self.expires_ms)
+
+
+class SecretPair(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A secret key of a dialect that tells environments apart: one name, and a value for each, known by their SHA-256.
+
+    `hints` are the values' first and last characters, for people.
+    """
+
+    id: Id
+    tenant: Name
+    name: PairName
+    dialect: Literal["buildable"]
+    test: Digest
+    live: Digest
+    hints: tuple[str, str]
+    state: Literal["active", "revoked"] = "active"
+    expires_ms: Millis = 0
+    created_ms: Millis = 0
+
+    def valid(self, now_ms: int) -> bool:
+        """Say whether its values open anything at this time."""
         return self.state == "active" and (not self.expires_ms or now_ms < self.expires_ms)
 
 
@@ -152,12 +177,13 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rates: tuple[AnnouncedRate, ...] = ()
 
 
-Object = Tenant | Credential | SigningSecret | ProcessSetting | Pause | Announcement
+Object = Tenant | Credential | SigningSecret | SecretPair | ProcessSetting | Pause | Announcement
 
 KINDS: dict[str, type[Object]] = {
     "tenant": Tenant,
     "key": Credential,
     "secret": SigningSecret,
+    "pair": SecretPair,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -197,6 +223,8 @@ def ref_of(value: Object) -> Ref:
             return Ref("key", value.tenant, value.id)
         case SigningSecret():
             return Ref("secret", value.tenant, value.id)
+        case SecretPair():
+            return Ref("pair", value.tenant, value.id)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -13,7 +13,7 @@ import hmac
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
@@ -25,11 +25,13 @@ from bridge.registry.objects import (
     Object,
     Pause,
     ProcessSetting,
+    SecretPair,
     SigningSecret,
     Tenant,
 )
 
 DAY_MS = 86_400_000
+Environment = Literal["test", "live"]
 ObjectT = TypeVar("ObjectT", bound=Object)
 LOG = logs.get("bridge.registry")
 
@@ -64,6 +66,7 @@ class View:
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
         self._by_digest: dict[bytes, Credential] = {}
+        self._pairs: dict[bytes, tuple[SecretPair, Environment]] = {}
         self._keyed: dict[Ref, KeyedSecret] = {}
         self._announced: dict[str, Announcement] = {}
         self._pauses: dict[tuple[str, str], Pause] = {}
@@ -89,6 +92,15 @@ class View:
     def api_keys(self, tenant: str) -> tuple[Credential, ...]:
         """Give a tenant's API keys, the oldest first, revoked ones too."""
         found = [one for one in list(self._by_digest.values()) if one.tenant == tenant]
+        return tuple(sorted(found, key=lambda one: (one.created_ms, one.id)))
+
+    def pair(self, digest: bytes) -> tuple[SecretPair, Environment] | None:
+        """Give the pair and the environment of a value's SHA-256 digest (32 bytes), whatever the pair's state."""
+        return self._pairs.get(digest)
+
+    def pairs(self, tenant: str) -> tuple[SecretPair, ...]:
+        """Give a tenant's pairs, the oldest first, revoked ones too."""
+        found = [one for one in self._of_type(SecretPair) if one.tenant == tenant]
         return tuple(sorted(found, key=lambda one: (one.created_ms, one.id)))
 
     def secrets(self, tenant: str) -> tuple[SigningSecret, ...]:
@@ -198,12 +210,18 @@ class View:
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
             self._by_digest[bytes.fromhex(new.digest)] = new
+        elif isinstance(new, SecretPair):
+            self._pairs[bytes.fromhex(new.test)] = new, "test"
+            self._pairs[bytes.fromhex(new.live)] = new, "live"
         elif isinstance(new, SigningSecret):
             self._key(ref, new)
         elif isinstance(old, SigningSecret):
             self._keyed.pop(ref, None)
         elif ref.kind == "pause":
             self._pause(ref, new)
+        if isinstance(old, SecretPair) and not isinstance(new, SecretPair):
+            self._pairs.pop(bytes.fromhex(old.test), None)
+            self._pairs.pop(bytes.fromhex(old.live), None)
         if isinstance(old, Credential) and (not isinstance(new, Credential) or new.digest != old.digest):
             self._by_digest.pop(bytes.fromhex(old.digest), None)
         if fact.value is None:  # last, so that whoever waits for this version finds it in the indexes
