@@ -10,16 +10,15 @@ nothing of what the objects mean. Why it is safe: docs/decisions/0020-durable-de
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from bridge import logs
-from bridge.decisions.facts import EPOCH_HEADER, EPOCH_SPAN, Fate, Ref
-from bridge.domain.errors import BrokerUnavailable, Conflict, ViewUnavailable
+from bridge.decisions.facts import EPOCH_HEADER, Fate, Ref
+from bridge.decisions.holds import HOLD_MS, ChangeT, Holds, Tentative
+from bridge.domain.errors import BrokerUnavailable, ViewUnavailable
 from bridge.domain.limits import CONFIRM_S
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.keys import Keys
@@ -30,45 +29,20 @@ from bridge.topics import Topic
 
 LOG = logs.get("bridge.decisions")
 
+Effect = Callable[[], Awaitable[None]]
 Fates = Callable[[Ref, int, float], Awaitable[Fate | None]]
 
-HOLD_MS: Final = 10_000
-"""How long a tentative decision keeps others out: more than its record may take to be confirmed or given up."""
 SUPERSEDED_MS: Final = 3_600_000
 """Superseded versions get tombstones after this time, when every reader has seen the newer one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """
-    What somebody wants an object to be.
-
-    `expected` is the version that the change is based on (0: the object does not exist yet). `seen` is the version that this
-    process has seen in Kafka: a fact, even where Redis has not been told of its confirmation.
-    """
-
-    ref: Ref
-    value: bytes
-    expected: int
-    seen: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Tentative:
-    change: Change
-    version: int
-    epoch: int
-    run_id: str
-    nonce: str
-
-
-class Decisions:
+class Decisions(Generic[ChangeT]):
     """
     Decides about the objects of one topic.
 
     `fate(ref, version, timeout_s)` waits until this process has read a version in Kafka, and says what the log makes of it.
-    `on_lost` is awaited where the view does not stand, and the decision then tried once more; without it, the caller gets
-    ViewUnavailable at once, and whoever keeps the view rebuilds it.
+    `holds` are where Redis keeps what is tentative. `on_lost` is awaited where the view does not stand, and the decision then
+    tried once more; without it, the caller gets ViewUnavailable at once, and whoever keeps the view rebuilds it.
     """
 
     def __init__(
@@ -77,32 +51,40 @@ class Decisions:
         topic: Topic,
         pipe: Pipe,
         producer: LoopProducer,
+        holds: Holds[ChangeT],
         fate: Fates,
         on_lost: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._topic, self._partitions = topic.name(settings), settings.partitions
         self._keys, self._pipe, self._producer = Keys(settings.topic_prefix), pipe, producer
-        self._fate, self._on_lost = fate, on_lost
+        self._holds, self._fate, self._on_lost = holds, fate, on_lost
 
-    async def decide(self, change: Change) -> int:
+    async def decide(self, change: ChangeT, first: Effect | None = None) -> int:
         """
-        Make a change durable, and give its version.
+        Make a change durable, and give its version. `first` is awaited before it is recorded: what must be there where the
+        change is.
 
         Order:  versions of an object only grow; a gap means nothing.
         Again:  after an Unavailable nobody knows whether the change came about; a repetition is then a Conflict if it did,
                 or while it is still tentative (10 s).
         Raises: Conflict (somebody else's change counts or is under way), ViewUnavailable, BrokerUnavailable.
         """
-        tentative = await self._begin(change)
+        began = asyncio.get_running_loop().time()
+        tentative = await self._holds.begin(change)
         if tentative is None and self._on_lost is not None:
             await self._on_lost()
-            tentative = await self._begin(change)
+            began = asyncio.get_running_loop().time()
+            tentative = await self._holds.begin(change)
         if tentative is None:
             raise ViewUnavailable("The live view is being rebuilt from Kafka; nothing was changed. Repeat the request shortly.")
+        if first is not None:
+            await first()
+            self._still_held(began, change.ref)
         deadline = asyncio.get_running_loop().time() + CONFIRM_S
         await self._record(tentative)
         await self._read_back(tentative, deadline)
-        await self._confirm(tentative)
+        if not await self._holds.confirm(tentative):
+            raise ViewUnavailable(f"The change of {change.ref} could not be confirmed; see later what became of it.")
         return tentative.version
 
     def forget(self, ref: Ref, versions: Sequence[int]) -> None:
@@ -113,21 +95,12 @@ class Decisions:
             except (BufferError, KafkaException) as err:
                 LOG.warning("a superseded version could not be removed", object=str(ref), version=version, reason=str(err))
 
-    async def _begin(self, change: Change) -> _Tentative | None:
-        nonce, run_id = secrets.token_hex(8), self._pipe.run_id
-        keys = (self._keys.epoch, self._keys.holes, self._keys.decision(*change.ref))
-        args = (run_id, nonce, change.expected, change.seen, HOLD_MS, EPOCH_SPAN)
-        match await self._pipe.script(script("decide_begin"), keys, args):
-            case [b"tentative", int(version), int(epoch)]:
-                return _Tentative(change, version, epoch, run_id, nonce)
-            case [b"stale", int(confirmed)]:
-                raise Conflict(f"{change.ref} was changed meanwhile: it is at version {confirmed}, not {change.expected}.")
-            case [b"held", int(ms)]:
-                raise Conflict(f"{change.ref} is being changed by someone else; that may take {ms / 1000:.0f} s.")
-            case _:
-                return None
+    def _still_held(self, began: float, ref: Ref) -> None:
+        """Record nothing that could not be confirmed any more. Raises: ViewUnavailable."""
+        if asyncio.get_running_loop().time() - began > HOLD_MS / 1000 - CONFIRM_S:
+            raise ViewUnavailable(f"The change of {ref} took too long; nothing was changed. Repeat the request.")
 
-    async def _record(self, tentative: _Tentative) -> None:
+    async def _record(self, tentative: Tentative[ChangeT]) -> None:
         done: asyncio.Future[KafkaError | None] = asyncio.get_running_loop().create_future()
 
         def report(error: KafkaError | None, _message: Message) -> None:
@@ -146,7 +119,7 @@ class Decisions:
         if error is not None:
             raise BrokerUnavailable(f"Kafka did not take the change of {change.ref}: {error.str()}.")
 
-    async def _read_back(self, tentative: _Tentative, deadline: float) -> None:
+    async def _read_back(self, tentative: Tentative[ChangeT], deadline: float) -> None:
         """
         Make sure that the log itself lets the fact count, for ever.
 
@@ -157,17 +130,9 @@ class Decisions:
         ref, version = tentative.change.ref, tentative.version
         found = await self._fate(ref, version, max(0.1, deadline - asyncio.get_running_loop().time()))
         if found == "void":
-            ours = f"{tentative.run_id}:{tentative.epoch}"
-            await self._pipe.script(script("close_epoch"), (self._keys.epoch, self._keys.holes), (ours,))
+            await self._pipe.script(script("close_epoch"), (self._keys.epoch, self._keys.holes), (tentative.life,))
         if found != "counts":
             raise ViewUnavailable(f"The change of {ref} could not be read back from Kafka; see later what became of it.")
-
-    async def _confirm(self, tentative: _Tentative) -> None:
-        ref = tentative.change.ref
-        keys = (self._keys.epoch, self._keys.decision(*ref))
-        args = (f"{tentative.run_id}:{tentative.epoch}", tentative.nonce, tentative.version)
-        if await self._pipe.script(script("decide_confirm"), keys, args) != 1:
-            raise ViewUnavailable(f"The change of {ref} could not be confirmed; see later what became of it.")
 
     def _produce(
         self,

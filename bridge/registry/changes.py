@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from bridge.decisions.decide import SUPERSEDED_MS, Change, Decisions
+from bridge.decisions.decide import SUPERSEDED_MS, Decisions
 from bridge.decisions.facts import Ref
+from bridge.decisions.holds import Change
 from bridge.domain.errors import InvalidValue, NotFound
 from bridge.registry.objects import Object, decode, encode, ref_of
 from bridge.registry.registry import Registry
@@ -27,7 +28,7 @@ VALUE_BYTES = 65_536
 class Changes:
     """The way to change the registry from one process: its view, and the decisions on its topic."""
 
-    def __init__(self, registry: Registry, decisions: Decisions) -> None:
+    def __init__(self, registry: Registry, decisions: Decisions[Change]) -> None:
         self.registry, self._decisions = registry, decisions
 
     async def put(self, value: Object, expected: int) -> int:

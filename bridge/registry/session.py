@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError
 
 from bridge import logs, topics
 from bridge.decisions.decide import Decisions
+from bridge.decisions.holds import ObjectHolds
 from bridge.domain.errors import BrokerUnavailable, ViewUnavailable
 from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import producing
@@ -74,7 +75,9 @@ async def changing(settings: Settings) -> AsyncIterator[Changes]:
         async def make_whole() -> None:
             await _make_whole(settings, pipe)
 
-        yield Changes(registry, Decisions(settings, topics.REGISTRY, pipe, producer, registry.fate, make_whole))
+        yield Changes(
+            registry, Decisions(settings, topics.REGISTRY, pipe, producer, ObjectHolds(pipe, settings), registry.fate, make_whole)
+        )
     finally:
         await producer.close(CONNECT_S)
         await pipe.close()

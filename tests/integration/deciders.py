@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from bridge import topics
 from bridge.decisions.decide import Decisions
 from bridge.decisions.facts import Ref
+from bridge.decisions.holds import Change, ObjectHolds
 from bridge.domain.errors import Conflict, Unavailable
 from bridge.domain.limits import Window
 from bridge.kafka.client import producing
@@ -37,7 +38,7 @@ async def straight_on(_: Point) -> None:
     """Halt nowhere."""
 
 
-class Halting(Decisions):
+class Halting(Decisions[Change]):
     """The real decisions, with a place to stop at between two steps."""
 
     def __init__(self, *args: Any, halt: Halt) -> None:
@@ -51,10 +52,7 @@ class Halting(Decisions):
     async def _read_back(self, tentative: Any, deadline: float) -> None:
         await self._halt("recorded")
         await super()._read_back(tentative, deadline)
-
-    async def _confirm(self, tentative: Any) -> None:
         await self._halt("read")
-        await super()._confirm(tentative)
 
 
 @asynccontextmanager
@@ -69,7 +67,9 @@ async def decider(settings: Settings, halt: Halt = straight_on) -> AsyncIterator
     try:
         assert await pipe.wait_connected(10)
         assert await asyncio.to_thread(registry.wait_current, 20), registry.fault
-        yield Changes(registry, Halting(settings, topics.REGISTRY, pipe, producer, registry.fate, halt=halt))
+        yield Changes(
+            registry, Halting(settings, topics.REGISTRY, pipe, producer, ObjectHolds(pipe, settings), registry.fate, halt=halt)
+        )
     finally:
         keeping.cancel()
         await asyncio.wait([keeping])

@@ -22,7 +22,7 @@ import psutil
 import pytest
 import redis
 
-from bridge.decisions.decide import HOLD_MS
+from bridge.decisions.holds import HOLD_MS
 from bridge.registry.session import changing, reading
 from bridge.settings import Redis, Settings
 from tests.conftest import StackOfTests
