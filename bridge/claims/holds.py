@@ -56,10 +56,10 @@ class ClaimHolds:
     async def begin(self, change: ClaimChange) -> Tentative[ClaimChange] | None:
         """Make a change of a claim tentative."""
         place, names, nonce, run_id = change.place, self._keys, secrets.token_hex(8), self._pipe.run_id
-        claims = names.claims(place.tenant, place.event_key)
+        event = names.event(place.tenant, place.event_key)
         hold = names.claiming(place.tenant, place.event_key, place.tx_key)
         args = (run_id, nonce, place.tx_key, change.expected, HOLD_MS, EPOCH_SPAN, self._keep_s)
-        match await self._pipe.script(script("claim_begin"), (names.epoch, claims, hold), args):
+        match await self._pipe.script(script("claim_begin"), (names.epoch, event, hold), args):
             case [b"tentative", int(version), int(epoch)]:
                 return Tentative(change, version, epoch, run_id, nonce)
             case [b"stale", int(version)]:
@@ -88,7 +88,7 @@ class ClaimHolds:
         names, tenant = self._keys, place.tenant
         lists = [names.listed(tenant, place.environment, place.full_name, state.value, place.tx_key) for state in LISTED]
         return [
-            names.claims(tenant, place.event_key),
+            names.event(tenant, place.event_key),
             names.claiming(tenant, place.event_key, place.tx_key),
             *lists,
             names.leases(tenant),

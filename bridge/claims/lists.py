@@ -6,13 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import hiredis
 
 from bridge import summaries
 from bridge.claims.holds import LISTED
-from bridge.claims.packed import unpack
+from bridge.claims.packed import claims_in
 from bridge.claims.rows import Row, key_of, listed, read, row_of
 from bridge.claims.state import Claim, State
 from bridge.domain.errors import NotFound, ViewUnavailable
@@ -108,25 +107,19 @@ class Lists:
 
     async def claims_of(self, tenant: str, key: str) -> Mapping[str, tuple[Claim, int]]:
         """Give an event's claims; none where it was never claimed."""
-        (flat,) = await reading.read(self._pipe, self._keys, [("HGETALL", self._keys.claims(tenant, key))])
-        return _claims(flat)
+        (claims,) = await reading.read(self._pipe, self._keys, [("HGET", self._keys.event(tenant, key), "c")])
+        return claims_in(claims or b"")
 
     async def _listed(self, tenant: str, keys: list[str]) -> list[Listed | None]:
         commands: list[reading.Command] = []
         for key in keys:
-            commands.append(("HMGET", self._keys.event(tenant, key), "b", "p"))
-            commands.append(("HGETALL", self._keys.claims(tenant, key)))
+            commands.append(("HMGET", self._keys.event(tenant, key), "b", "p", "c"))
         replies = await reading.read(self._pipe, self._keys, commands)
-        return [_of(key, *replies[2 * at : 2 * at + 2]) for at, key in enumerate(keys)]
+        return [_of(key, *entry) for key, entry in zip(keys, replies, strict=True)]
 
 
-def _of(key: str, entry: list[bytes | None], flat: list[bytes]) -> Listed | None:
-    body, position = entry
+def _of(key: str, body: bytes | None, position: bytes | None, claims: bytes | None) -> Listed | None:
     if body is None or position is None:
         return None
     row, data = read(body)
-    return Listed(key, row, data, _claims(flat))
-
-
-def _claims(flat: list[Any]) -> Mapping[str, tuple[Claim, int]]:
-    return {tx.decode("utf-8", "surrogatepass"): unpack(raw) for tx, raw in zip(flat[::2], flat[1::2], strict=True)}
+    return Listed(key, row, data, claims_in(claims or b""))

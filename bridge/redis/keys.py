@@ -10,12 +10,11 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:passed` | hash | partition -> the next offset that the router has not finished |
 | `<p>:<tenant>:rate:<seconds>` | list | a millisecond of Redis' clock per event of the rate window of that length, oldest first |
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
-| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved (ms), `b` row |
+| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>`, `r` reserved (ms), `b` row, `c` claims |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
 | `<p>:<tenant>:decision:<kind>:<id>` | hash | `counter`, `confirmed`: versions; `nonce`, `until` (ms): a tentative decision |
 | `<p>:<tenant>:list:<environment>:<name>` | sorted set | the 16 bytes of each event key of that full name, by creation (ms) |
 | `<p>:<tenant>:list:<environment>:<name>:<state>:<txKey>` | sorted set | those that this transaction key has in that state |
-| `<p>:<tenant>:claims:<event key>` | hash | transaction key -> claim (`bridge.claims.packed`) |
 | `<p>:<tenant>:claiming:<event key>:<txKey>` | hash | `until` (ms), `counter`, `nonce`: a tentative change of a claim |
 | `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
@@ -93,10 +92,6 @@ class Keys:
     def listed(self, tenant: str, environment: str, name: str, state: str, tx_key: str) -> str:
         """Where those of them are that a transaction key has in a state."""
         return f"{self.list(tenant, environment, name)}:{state}:{tx_key}"
-
-    def claims(self, tenant: str, key: str) -> str:
-        """Where an event's claims are."""
-        return f"{self.prefix}:{tenant}:claims:{key}"
 
     def claiming(self, tenant: str, key: str, tx_key: str) -> str:
         """Where a tentative change of one of them is."""
