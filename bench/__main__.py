@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [neighbours] [rebalance]`: all where none is named.
+`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [neighbours] [rebalance] [buildable]`: all where none is
+named.
 
 Exit code 1: one missed.
 """
@@ -12,7 +13,7 @@ import sys
 
 from bench.product import bench
 
-PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay", "neighbours", "rebalance")
+PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay", "neighbours", "rebalance", "buildable")
 
 
 def main() -> None:

@@ -98,6 +98,18 @@ class Settings(BaseSettings):
         ge=30,
         description="How long the same id with other content is a conflict, and a repetition gets its first receipt.",
     )
+    claim_lease_s: float = Field(
+        900.0,
+        ge=1,
+        le=86_400,
+        description="How long a claim of the Buildable dialect holds without a word from its holder; "
+        "its event is then offered again.",
+    )
+    buildable_prefix: str = Field(
+        "",
+        pattern=r"^(/[a-z0-9-]{1,30})?$",
+        description="Path under which the Buildable dialect is mounted as well, such as `/buildable`; empty: its own paths only.",
+    )
     max_body_bytes: int = Field(limits.BODY_BYTES, ge=1024, le=5 * limits.MIB, description="Largest request body of the doors.")
     read_timeout_s: float = Field(
         5.0, gt=0, le=60, description="A request's headers, and then its body, must arrive within this time."

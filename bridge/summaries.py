@@ -7,8 +7,6 @@ The intake, the worker (for emitted events) and the rebuild use it, so that a re
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 
 from bridge.domain.event import Event
@@ -16,11 +14,6 @@ from bridge.domain.view import EventSummary
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(EventSummary)
-_Written = msgspec.defstruct("_Written", [field.name for field in dataclasses.fields(EventSummary)], frozen=True)
-"""A summary that is only made to be written: a tenth of the price of a frozen dataclass."""
-
-Fields = tuple[str, str, str, str, str, str, str, str, str, str, int, int, int]
-"""The fields of `EventSummary`, in their order."""
 
 
 def summarise(event: Event, accepted_ms: int) -> EventSummary:
@@ -30,29 +23,10 @@ def summarise(event: Event, accepted_ms: int) -> EventSummary:
     Shape:  the event has the attributes that the bridge adds; `accepted_ms` is the timestamp of its record.
     Raises: KeyError where `eventkey` or `tenantid` is missing, ValueError where `hops` is no number: no event of ours.
     """
-    return EventSummary(*_fields(event, accepted_ms))
-
-
-def written(event: Event, accepted_ms: int) -> bytes:
-    """Give the JSON of an event's summary, as `encode(summarise(…))` would. Raises: as `summarise`."""
-    return _ENCODER.encode(_Written(*_fields(event, accepted_ms)))
-
-
-def encode(summary: EventSummary) -> bytes:
-    """Give a summary's JSON; equal summaries give equal bytes."""
-    return _ENCODER.encode(summary)
-
-
-def decode(value: bytes) -> EventSummary:
-    """Read a summary. Raises: ValueError where the bytes are not one."""
-    return _DECODER.decode(value)
-
-
-def _fields(event: Event, accepted_ms: int) -> Fields:
     given = event.attributes
     text = given.get
     key = given["eventkey"]
-    return (
+    return EventSummary(
         key,
         given["tenantid"],
         given["id"],
@@ -67,3 +41,13 @@ def _fields(event: Event, accepted_ms: int) -> Fields:
         accepted_ms,
         len(event.data),
     )
+
+
+def encode(summary: EventSummary) -> bytes:
+    """Give a summary's JSON; equal summaries give equal bytes."""
+    return _ENCODER.encode(summary)
+
+
+def decode(value: bytes) -> EventSummary:
+    """Read a summary. Raises: ValueError where the bytes are not one."""
+    return _DECODER.decode(value)

@@ -64,6 +64,17 @@ DEAD_LETTERS = Topic(
     "`evb dlq`, management API",
 )
 REGISTRY = Topic("registry", "<kind>/<tenant>/<id>/<version>", "compact", None, "decisions", "every process")
+CLAIMS = Topic(
+    "claims",
+    "claim/<tenant>/<event key>.<digest of the transaction key>/<version>",
+    "compact,delete",
+    "retention_hours",
+    "decisions",
+    "web, rebuild",
+)
+BUILDABLE_RESULTS = Topic(
+    "results.buildable", "event key", "delete", "retention_hours", "web: outputs of finished transactions", "consumers"
+)
 USAGE = Topic(
     "usage",
     "<partition>/<tenant>/<minute>",
@@ -84,6 +95,8 @@ def catalogue(settings: Settings) -> tuple[Topic, ...]:
         EXECUTIONS,
         DEAD_LETTERS,
         REGISTRY,
+        CLAIMS,
+        BUILDABLE_RESULTS,
         USAGE,
         *map(retries, tiers(settings.retry_tiers)),
     )

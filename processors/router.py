@@ -109,6 +109,7 @@ class Router:
             return
         if first:
             self._books.count(record, given.event)
+            self._around.projection.taken(given.event, record.timestamp)
         if (hops := given.event.hops) > MAX_HOPS:
             why = f"{hops} hops from its first cause; at most {MAX_HOPS} are allowed"
             self._set_aside(window, entry, record, "too-many-hops", why)

@@ -44,9 +44,9 @@ def create_app(services: Services, loop: asyncio.AbstractEventLoop) -> Flask:
     app.before_request(_begin)
     app.after_request(_end)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(BridgeError, lambda err: _response(refuse(err, g.request_id)))
-    app.register_error_handler(Exception, lambda err: _response(crash(err, g.request_id)))
-    for route in table().routes:
+    app.register_error_handler(BridgeError, lambda err: _response(refuse(err, g.request_id, g.route)))
+    app.register_error_handler(Exception, lambda err: _response(crash(err, g.request_id, g.route)))
+    for route in table(services.settings).routes:
         view = _view(route, services, loop)
         rule, name = re.sub(r"{(\w+)}", r"<\1>", route.path), f"{route.method} {route.path}".replace(".", "")
         app.add_url_rule(rule, name, view, methods=[route.method], provide_automatic_options=False)
@@ -57,9 +57,10 @@ def create_app(services: Services, loop: asyncio.AbstractEventLoop) -> Flask:
 
 def _view(route: Route, services: Services, loop: asyncio.AbstractEventLoop) -> Callable[..., Response]:
     def view(**params: str) -> Response:
-        g.dialect = route.dialect
+        g.dialect, g.route = route.dialect, route
         headers = headers_of_request()
-        request = request_of(headers, body_of(headers, services.settings.max_body_bytes, demanded=route.reads_body), params)
+        limit = route.max_body or services.settings.max_body_bytes
+        request = request_of(headers, body_of(headers, limit, demanded=route.reads_body), params)
         answering = asyncio.run_coroutine_threadsafe(exchange(route, request, services), loop)
         try:
             return _response(answering.result(ANSWER_S if route.reads_body else LONGEST_S))
@@ -70,7 +71,7 @@ def _view(route: Route, services: Services, loop: asyncio.AbstractEventLoop) -> 
 
 
 def _begin() -> None:
-    g.began, g.dialect = time.monotonic(), OTHER
+    g.began, g.dialect, g.route = time.monotonic(), OTHER, None
     headers = headers_of_request()
     g.request_id = rules.request_id_of(headers)
     rules.check_header_values(headers)

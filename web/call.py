@@ -11,7 +11,7 @@ from web.access_log import AccessLog
 from web.counting import Tally
 from web.http.exchange import headers_of, refuse
 from web.http.limits import Header
-from web.http.messages import Answer
+from web.http.messages import Answer, Route
 
 CLIENT_GONE = 499
 UNCONFIRMED = "There is no confirmation yet. Repeat the request with the same id."
@@ -28,13 +28,14 @@ class Call:
     is dropped.
     """
 
-    __slots__ = ("_began", "_done", "_log", "_protocol", "_tally", "dialect", "method", "path", "request_id")
+    __slots__ = ("_began", "_done", "_log", "_protocol", "_tally", "dialect", "method", "path", "request_id", "route")
 
     def __init__(self, log: AccessLog, scope: Any, protocol: Any, tally: Tally = AT_ONCE) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.request_id = ""
         self.dialect = OTHER
+        self.route: Route | None = None
         self._log, self._protocol, self._began, self._done = log, protocol, time.perf_counter(), False
         self._tally = tally
         tally.began()
@@ -52,7 +53,7 @@ class Call:
 
     def late(self) -> None:
         """Answer that nobody knows: the handler has taken longer than any client was promised to wait."""
-        self.answer(refuse(BrokerUnavailable(UNCONFIRMED), self.request_id))
+        self.answer(refuse(BrokerUnavailable(UNCONFIRMED), self.request_id, self.route))
 
     def gone(self) -> None:
         """Note that the client left before its request was complete."""

@@ -62,7 +62,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._table = table()
+        self._table = table(settings)
         self._services: Services | None = None
         self._flask: wsgi.Application = None
 
@@ -88,11 +88,11 @@ class Door:
             check_all_read(scope.headers, headers)
             await self._answer(call, scope, protocol, headers)
         except BridgeError as err:
-            call.answer(refuse(err, call.request_id))
+            call.answer(refuse(err, call.request_id, call.route))
         except ProtocolClosed:
             call.gone()
         except Exception as err:  # noqa: BLE001  the edge: whatever happens, the client gets an answer and the log the cause
-            call.answer(crash(err, call.request_id))
+            call.answer(crash(err, call.request_id, call.route))
 
     async def _answer(self, call: Call, scope: Any, protocol: Any, headers: Mapping[str, str]) -> None:
         method, path = call.method, call.path
@@ -107,7 +107,7 @@ class Door:
             await self._through_flask(call, scope, protocol, headers)
             return
         route, params = found
-        call.dialect = route.dialect
+        call.dialect, call.route = route.dialect, route
         body = await self._body(call, protocol, headers, route)
         request = Request(method, path, headers, body, scope.query_string, params, call.request_id)
         if not route.reads_body:
@@ -125,7 +125,7 @@ class Door:
 
         The announced length bounds what granian gathers. A body that stops short of it is cut at the deadline.
         """
-        limit = self._settings.max_body_bytes
+        limit = (route.max_body if route is not None else 0) or self._settings.max_body_bytes
         length = rules.body_length(headers, limit, demanded=route is not None and route.reads_body)
         if length == 0:
             return b""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bridge.claims.claims import Claims
+    from bridge.claims.lists import Lists
+    from bridge.claims.log import ClaimLog
     from bridge.intake.accept import Intake
     from bridge.kafka.producer import LoopProducer
     from bridge.redis.pipe import Pipe
@@ -21,13 +24,16 @@ class Services:
     """
     The use cases behind the doors, and what they stand on.
 
-    Handlers use the first four; the pipe and the producer are for health and for the end of the process.
+    Handlers use the first six; the others are for health and for the end of the process.
     """
 
     settings: Settings
     registry: Registry
     intake: Intake
     status: StatusView
+    lists: Lists
+    claims: Claims
+    claim_log: ClaimLog
     pipe: Pipe
     producer: LoopProducer
     background: tuple[asyncio.Task[None], ...] = ()

@@ -16,6 +16,14 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
+from bridge import topics
+from bridge.claims.claims import Claims
+from bridge.claims.holds import ClaimHolds
+from bridge.claims.leases import Leases
+from bridge.claims.lists import Lists
+from bridge.claims.log import ClaimLog
+from bridge.claims.outputs import Outputs
+from bridge.decisions.decide import Decisions
 from bridge.intake.accept import Intake
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
@@ -51,9 +59,16 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)
     keeper = ViewKeeper(pipe, settings, Expectation(registry))
-    background = tuple(_watched(loop, one) for one in (guard.run(), keeper.run(), _watch_lag(loop), _watch_workers(registry)))
+    lists, claim_log = Lists(pipe, settings, guard), ClaimLog(settings)
+    claim_log.start()
+    decisions = Decisions(settings, topics.CLAIMS, pipe, producer, ClaimHolds(pipe, settings), claim_log.fate)
+    claims = Claims(lists, decisions, Outputs(settings, producer, lists))
+    leases = Leases(pipe, settings, claims, lambda: [one.name for one in registry.tenants()])
+    running = (guard.run(), keeper.run(), leases.run(), _watch_lag(loop), _watch_workers(registry))
+    background = tuple(_watched(loop, one) for one in running)
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
-    return Services(settings, registry, intake, StatusView(pipe, settings), pipe, producer, background)
+    status = StatusView(pipe, settings)
+    return Services(settings, registry, intake, status, lists, claims, claim_log, pipe, producer, background)
 
 
 async def close_services(services: Services, timeout_s: float) -> None:
@@ -68,6 +83,7 @@ async def close_services(services: Services, timeout_s: float) -> None:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
     await services.pipe.close()
+    await asyncio.to_thread(services.claim_log.close)
     await asyncio.to_thread(services.registry.close)
 
 

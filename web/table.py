@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from bridge.settings import Settings
+from web.dialects.buildable.routes import routes as buildable
 from web.dialects.cloudevents.routes import ROUTES as CLOUDEVENTS
 from web.dialects.fx.routes import ROUTES as FX
 from web.http.table import Table
 
 
-def table() -> Table:
+def table(settings: Settings) -> Table:
     """Give the table of every dialect's routes."""
-    return Table((*CLOUDEVENTS, *FX))
+    return Table((*CLOUDEVENTS, *FX, *buildable(settings.buildable_prefix)))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A claim in as few bytes as it takes, for the live view: 21 and 13 for each change.
+A claim in as few bytes as it takes, for the live view: 21 and 13 for each change. All claims of an event lie one after another.
 
-Up to 64 bytes Redis keeps a hash's values side by side; three changes, which is the life of most claims, take 60. The version
-comes first, so that a script compares two of them as texts.
+The version comes first, so that a script compares two of them as texts.
 """
 
 from __future__ import annotations
@@ -45,6 +44,17 @@ def unpack(raw: bytes) -> tuple[Claim, int]:
     until_ms, output = int.from_bytes(raw[at : at + _TIME], "big"), raw[at + _TIME : _HEAD]
     changes = tuple(_change(raw[start : start + _CHANGE]) for start in range(_HEAD, len(raw), _CHANGE))
     return Claim(changes, until_ms, b"" if output == _NOTHING else output), int.from_bytes(raw[:VERSION_BYTES], "big")
+
+
+def claims_in(raw: bytes) -> dict[str, tuple[Claim, int]]:
+    """Read all claims of an event, by transaction key: each behind the lengths (two bytes) of its key and of itself."""
+    found, at = {}, 0
+    while at < len(raw):
+        name, size = int.from_bytes(raw[at : at + 2], "big"), int.from_bytes(raw[at + 2 : at + 4], "big")
+        start = at + 4 + name
+        found[raw[at + 4 : start].decode("utf-8", "surrogatepass")] = unpack(raw[start : start + size])
+        at = start + size
+    return found
 
 
 def _change(raw: bytes) -> Change:

@@ -32,6 +32,9 @@ def show_event(document: Document) -> None:
     if place := document["position"]:
         out.print(f"  stored    {place['topic']} [p{place['partition']} @ {place['offset']}]", markup=False)
     show_executions(document)
+    for one in document["transactions"]:
+        until = f"  until {one['until']}" if one["until"] else ""
+        out.print(f"→ transaction {one['tx_key']}  {one['state']}  since {one['changed_at']}{until}", markup=False)
 
 
 def show_executions(document: Document) -> None:

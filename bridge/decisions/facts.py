@@ -130,6 +130,12 @@ class Facts:
         current = self.current.get(ref, 0)
         return "counts" if current == version else "superseded" if current > version else None
 
+    def forget(self, ref: Ref) -> None:
+        """Let go of all that is known of an object, for a reader that needs the newest records only."""
+        self.current.pop(ref, None)
+        self.superseded.pop(ref, None)
+        self.void -= {one for one in self.void if one[0] == ref}
+
     def outdated(self, ref: Ref, before_ms: int) -> list[int]:
         """The versions of an object, lowest first, that lost their meaning before a time and may get tombstones."""
         current, old = self.current.get(ref), dict(self.superseded.get(ref, {}))  # copied in one step: another thread writes

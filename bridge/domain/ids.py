@@ -67,6 +67,11 @@ def event_replay(plan: str, topic: str, partition: int, offset: int) -> str:
     return _uuid5(plan, topic, partition, offset)
 
 
+def transaction_id(event_key: str, tx_key: str, began_ms: int) -> str:
+    """Name a holder's claim of an event; whoever claims it after that holder has another one."""
+    return _uuid5(event_key, "transaction", tx_key, began_ms)
+
+
 def result_id(execution: str, index: int) -> str:
     """Name the `index`-th result (from 0) of an execution."""
     return _uuid5(execution, index)

@@ -18,9 +18,9 @@ from bridge.domain.errors import BrokerUnavailable
 from bridge.kafka.client import producing
 from bridge.kafka.scan import Scan
 from bridge.settings import Settings
-from bridge.topics import REGISTRY
+from bridge.topics import CLAIMS, REGISTRY
 
-DECIDED: Final = (REGISTRY,)
+DECIDED: Final = (REGISTRY, CLAIMS)
 """The topics whose records are decisions."""
 
 CONFIRM_S: Final = 10.0
@@ -64,9 +64,9 @@ def begin_epoch(settings: Settings) -> int:
 
 
 def highest_epoch(settings: Settings) -> int:
-    """Give the highest epoch that any partition has a marker of; 0 before the first."""
+    """Give the highest epoch that any partition of the registry has a marker of; 0 before the first."""
     highest = 0
-    with Scan(settings, DECIDED) as scan:
+    with Scan(settings, (REGISTRY,)) as scan:
         while not scan.done:
             for message in scan.read(1000, 0.5):
                 try:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Follow a topic from its beginning for as long as the process lives: all partitions, no consumer group, nothing committed.
+Follow a topic for as long as the process lives: all partitions, no consumer group, nothing committed.
 
-Used for compacted topics whose state every process holds in memory (the registry). The handler runs in the follower's thread.
+From its beginning where every process holds its state in memory (the registry), or from its end where only what is decided from
+now on matters (claims). The handler runs in the follower's thread.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Follower:
     again; the follower is not `current` meanwhile.
     """
 
-    def __init__(self, settings: Settings, topic: str, handler: Handler) -> None:
-        self._topic, self._handler = topic, handler
+    def __init__(self, settings: Settings, topic: str, handler: Handler, *, from_end: bool = False) -> None:
+        self._topic, self._handler, self._from_end = topic, handler, from_end
         self._reason = Reason()
         self._config = _config(settings) | {"error_cb": self._reason}
         self._next: dict[int, int] = {}
@@ -100,6 +101,8 @@ class Follower:
         try:
             partitions = self._partitions(consumer)
             self._targets = {partition: self._end(consumer, partition) for partition in partitions}
+            if self._from_end and not self._next:
+                self._next = dict(self._targets)
             start = [TopicPartition(self._topic, p, self._next.get(p, OFFSET_BEGINNING)) for p in partitions]
             consumer.assign(start)
             self._answered()

@@ -10,9 +10,14 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:passed` | hash | partition -> the next offset that the router has not finished |
 | `<p>:<tenant>:rate:<seconds>` | list | a millisecond of Redis' clock per event of the rate window of that length, oldest first |
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
-| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>` once confirmed, `r` reserved at (ms) |
+| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>`, `r` reserved (ms), `b` row, `c` claims |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
 | `<p>:<tenant>:decision:<kind>:<id>` | hash | `counter`, `confirmed`: versions; `nonce`, `until` (ms): a tentative decision |
+| `<p>:<tenant>:list:<environment>:<name>` | sorted set | the 16 bytes of each event key of that full name, by creation (ms) |
+| `<p>:<tenant>:list:<environment>:<name>:<state>:<txKey>` | sorted set | those that this transaction key has in that state |
+| `<p>:<tenant>:claiming:<event key>:<txKey>` | hash | `until` (ms), `counter`, `nonce`: a tentative change of a claim |
+| `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
+| `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
 
@@ -79,6 +84,26 @@ class Keys:
     def decision(self, kind: str, tenant: str, object_id: str) -> str:
         """Where decisions about an object are numbered."""
         return f"{self.prefix}:{tenant}:decision:{kind}:{object_id}"
+
+    def list(self, tenant: str, environment: str, name: str) -> str:
+        """Where the events of a full name are."""
+        return f"{self.prefix}:{tenant}:list:{environment}:{name}"
+
+    def listed(self, tenant: str, environment: str, name: str, state: str, tx_key: str) -> str:
+        """Where those of them are that a transaction key has in a state."""
+        return f"{self.list(tenant, environment, name)}:{state}:{tx_key}"
+
+    def claiming(self, tenant: str, key: str, tx_key: str) -> str:
+        """Where a tentative change of one of them is."""
+        return f"{self.prefix}:{tenant}:claiming:{key}:{tx_key}"
+
+    def leases(self, tenant: str) -> str:
+        """Where the seconds are in which leases of a tenant end."""
+        return f"{self.prefix}:{tenant}:leases"
+
+    def lease(self, tenant: str, second: int) -> str:
+        """Where the claims are whose leases may end in a second."""
+        return f"{self.leases(tenant)}:{second}"
 
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""

@@ -17,6 +17,7 @@ from typing import Final
 
 import hiredis
 
+from bridge.claims.rows import listed, row_of
 from bridge.domain.errors import ViewUnavailable
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution
@@ -100,6 +101,12 @@ class Projection:
         """Say that Kafka has an event that an execution emitted; `accepted_ms` is its record's timestamp."""
         fact = operations.stored(self._keys, summarise(event, accepted_ms), partition, offset, self._forget_s)
         self._add(fact, SUMMARY_BYTES)
+
+    def taken(self, event: Event, accepted_ms: int) -> None:
+        """Say that the router has come to an event: one that can be claimed is listed, whatever became of who accepted it."""
+        row = row_of(event, accepted_ms)
+        if row is not None:
+            self._add(listed(self._keys, event, row, self._keep_s), len(event.data) + SUMMARY_BYTES)
 
     def begin(self, place: Place, committed: int) -> None:
         """Say that we take a partition over, of which everything before `committed` is finished."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
@@ -19,23 +19,33 @@ from bridge.domain.errors import Conflict
 from bridge.domain.principal import Scope
 from bridge.registry.changes import now_ms
 from bridge.registry.keys import create_key
+from bridge.registry.pairs import create_pair, revoke_pair
 from bridge.registry.session import changing, reading
 from bridge.registry.signing import create_secret
 from bridge.registry.tenants import create_tenant
 from bridge.settings import Settings
 from bridge.stack.cache import replace
 from bridge.stack.directory import DEMO
-from bridge.stack.found import DemoTenant
+from bridge.stack.found import DemoPair, DemoTenant
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The demo tenant, and its secret key of the Buildable dialect."""
+
+    tenant: DemoTenant
+    buildable: DemoPair
+
 
 NAME, SOURCE = "demo", "github"
 SCOPES = (Scope.EVENTS_WRITE, Scope.STATUS_READ, Scope.CORRELATION_SET)
 
 
-def demo_tenant(settings: Settings, data: Path) -> DemoTenant:
+def demo_credentials(settings: Settings, data: Path) -> Demo:
     """
-    Give the demo tenant of this data directory, making what is missing of it.
+    Give the demo tenant of this data directory with its credentials, making what is missing.
 
-    Kafka and Redis must run. Where the kept key opens nothing (revoked, or another topic prefix), a new one is made.
+    Kafka and Redis must run. Where a kept credential opens nothing (revoked, or another topic prefix), all are made anew.
     Raises: BrokerUnavailable, ViewUnavailable, Misconfigured.
     """
     kept = _kept(data / DEMO)
@@ -46,23 +56,28 @@ def demo_tenant(settings: Settings, data: Path) -> DemoTenant:
     return made
 
 
-def _kept(file: Path) -> DemoTenant | None:
-    with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, TypeError):  # cut: a new key is made
-        return DemoTenant(**orjson.loads(file.read_bytes()))
+def _kept(file: Path) -> Demo | None:
+    with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, TypeError, KeyError):  # cut or older: new ones are made
+        known = orjson.loads(file.read_bytes())
+        return Demo(DemoTenant(**known["tenant"]), DemoPair(**known["buildable"]))
     return None
 
 
-def _is_known(settings: Settings, tenant: DemoTenant) -> bool:
+def _is_known(settings: Settings, demo: Demo) -> bool:
     with reading(settings) as registry:
-        found = registry.api_key(digest(tenant.api_key))
-        return found is not None and found.valid(now_ms())
+        found, pair = registry.api_key(digest(demo.tenant.api_key)), registry.pair(digest(demo.buildable.live))
+        return bool(found and found.valid(now_ms()) and pair and pair[0].valid(now_ms()))
 
 
-async def _make(settings: Settings) -> DemoTenant:
+async def _make(settings: Settings) -> Demo:
     vault = Vault(settings.secret_keys.get_secret_value())
     async with changing(settings) as changes:
         with contextlib.suppress(Conflict):  # made by a start that was cut before its key was kept
             await create_tenant(changes, NAME)
         key = await create_key(changes, NAME, "evb dev", SCOPES)
         secret = await create_secret(changes, vault, NAME, SOURCE)
-    return DemoTenant(NAME, key.text, secret.text)
+        for old in changes.registry.pairs(NAME):
+            if old.name == NAME:
+                await revoke_pair(changes, NAME, old.id)
+        pair = await create_pair(changes, NAME, "buildable", NAME)
+    return Demo(DemoTenant(NAME, key.text, secret.text), DemoPair(pair.test, pair.live))

@@ -30,6 +30,14 @@ class DemoTenant:
 
 
 @dataclass(frozen=True, slots=True)
+class DemoPair:
+    """The demo tenant's secret key of the Buildable dialect."""
+
+    test: str
+    live: str
+
+
+@dataclass(frozen=True, slots=True)
 class StackInfo:
     """
     Where a stack's parts are. `pids` by role: `web`, `worker`, `worker-<lane>`, `kafka`, `redis`; a part that has just ended
@@ -43,6 +51,7 @@ class StackInfo:
     redis: str
     pids: Mapping[str, int]
     tenants: tuple[DemoTenant, ...] = ()
+    buildable: DemoPair | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> Settings:
@@ -65,7 +74,8 @@ def read(file: Path) -> StackInfo:
     try:
         known = orjson.loads(file.read_bytes())
         tenants = tuple(DemoTenant(t["name"], t["api_key"], t["signing_secret"]) for t in known["tenants"])
-        return StackInfo(known["url"], known["kafka"], known["redis"], known["pids"], tenants, known["environ"])
+        pair = DemoPair(known["buildable"]["test"], known["buildable"]["live"])
+        return StackInfo(known["url"], known["kafka"], known["redis"], known["pids"], tenants, pair, known["environ"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as err:
         raise Misconfigured(f"{file} does not describe a stack: {err!r}. Stop `evb dev` and start it again.") from err
 

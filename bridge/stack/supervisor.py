@@ -18,9 +18,9 @@ from bridge.hosting.find import find_processes
 from bridge.kafka.admin import ensure_topics
 from bridge.settings import Settings, load
 from bridge.stack.cache import replace
-from bridge.stack.demo import demo_tenant
+from bridge.stack.demo import Demo, demo_credentials
 from bridge.stack.directory import JOURNAL, SECRET_KEY, STATE
-from bridge.stack.found import DemoTenant, StackInfo, write
+from bridge.stack.found import StackInfo, write
 from bridge.stack.keeper import Keeper
 from bridge.stack.ports import LOOPBACK, free_port, is_free
 from bridge.stack.programs import LaneWorker, Program, chosen
@@ -49,7 +49,7 @@ class Supervisor:
         self.settings = settings_for(self._environ)
         self.web = self._program("web", self._port)
         self.workers = (self._program("worker", self.settings.worker_health_port), *map(self._lane, find_processes().lanes))
-        self._tenants: tuple[DemoTenant, ...] = ()
+        self._demo: Demo | None = None
 
     @property
     def info(self) -> StackInfo:
@@ -57,7 +57,9 @@ class Supervisor:
         stack = self.stack
         pids = {part.name: part.pid for part in (self.web, *self.workers, stack.kafka, stack.valkey)}
         url = f"http://{LOOPBACK}:{self._port}"
-        return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, self._tenants, chosen(self._environ))
+        demo = self._demo
+        tenants, pair = ((demo.tenant,), demo.buildable) if demo else ((), None)
+        return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, tenants, pair, chosen(self._environ))
 
     def start(self) -> StackInfo:
         """
@@ -74,7 +76,7 @@ class Supervisor:
         self.web.spawn()
         for worker in self.workers:
             worker.spawn()
-        self._tenants = (demo_tenant(self.settings, stack.data),)
+        self._demo = demo_credentials(self.settings, stack.data)
         self.web.wait()
         for worker in self.workers:
             worker.wait()

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
+from bridge.claims.restore import restore_claims
 from bridge.decisions.restore import restore_decisions
 from bridge.domain.errors import Unavailable, ViewUnavailable
-from bridge.kafka.epochs import DECIDED, begin_epoch
+from bridge.kafka.epochs import begin_epoch
 from bridge.kafka.groups import committed
 from bridge.kafka.scan import Scan
 from bridge.redis import operations
@@ -30,7 +31,7 @@ from bridge.redis.operations import Operation
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
-from bridge.topics import EVENTS, EXECUTIONS, worker_group
+from bridge.topics import EVENTS, EXECUTIONS, REGISTRY, worker_group
 from bridge.view.restoring import Expect, Restoring, nothing_expected
 
 READ: Final = 500  # records between two turns of our loop: about 10 ms of Python
@@ -128,8 +129,8 @@ async def _work(settings: Settings, pipe: Pipe, lease: Lease, expect: Expect, wa
     # No decision may be confirmed while the markers go out: its record could lie behind one of them, and be void.
     await pipe.call("DEL", Keys(settings.topic_prefix).epoch)
     number = await asyncio.to_thread(begin_epoch, settings)
-    for topic in DECIDED:
-        await restore_decisions(settings, topic, pipe, lease)
+    await restore_decisions(settings, REGISTRY, pipe, lease)
+    await restore_claims(settings, pipe, lease)
     # Order matters: what was committed before the ends were fixed has its execution records before them.
     passed = await asyncio.to_thread(committed, settings, worker_group(settings), EVENTS)
     restoring = Restoring(settings, passed, expect, time.time())
@@ -179,7 +180,8 @@ class _Writer:
         """Queue operations; waits while too many are on their way. Raises: ViewUnavailable."""
         for operation in found:
             self._batch.append(operation)
-            self._bytes += len(operation[4]) if operation[0] == b"R" else SMALL_BYTES  # type: ignore[arg-type]
+            value = {b"R": 4, b"B": 7}.get(operation[0])  # type: ignore[arg-type]
+            self._bytes += SMALL_BYTES if value is None else len(operation[value])  # type: ignore[arg-type]
         if len(self._batch) >= CALL_FACTS or self._bytes >= CALL_BYTES:
             await self._send(IN_FLIGHT)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from confluent_kafka import Message
 
+from bridge.claims.rows import listed, row_of
 from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import InvalidEvent
 from bridge.redis import operations
@@ -69,6 +70,8 @@ class Restoring:
         summary = summarise(event, message.timestamp()[1])
         partition, offset = message.partition() or 0, message.offset() or 0
         found = [operations.stored(self._keys, summary, partition, offset, forget_s)]
+        if (row := row_of(event, message.timestamp()[1])) is not None:
+            found.append(listed(self._keys, event, row, self._keep_s))
         self.events += 1
         if offset >= self._passed.get(partition, 0) and not summary.causation_id:
             for process in self._expect(summary.tenant, summary.type):

@@ -11,7 +11,7 @@ import pytest
 import redis
 from confluent_kafka import Message
 
-from bridge.decisions import decide
+from bridge.decisions import holds
 from bridge.domain.errors import BridgeError, Conflict, Unavailable, ViewUnavailable
 from bridge.kafka import epochs
 from bridge.kafka.admin import ensure_topics
@@ -35,7 +35,7 @@ async def _all_at_once(settings: Settings, attempts: int, *, version: int, flush
         try:
             await change(changes, quota, version)
         except BridgeError as err:
-            return type(err).__name__
+            return "Conflict" if isinstance(err, Conflict) else type(err).__name__
         return f"won {quota}"
 
     async with AsyncExitStack() as stack:
@@ -89,7 +89,7 @@ async def test_a_decider_that_pauses_anywhere_is_promised_nothing(
     stack: StackOfTests, monkeypatch: pytest.MonkeyPatch, point: Point, *, lost: bool
 ) -> None:
     """Its fact counts if it was in Kafka by then, for everybody; else the other's does. Nobody has to be asked twice."""
-    monkeypatch.setattr(decide, "HOLD_MS", 300)
+    monkeypatch.setattr(holds, "HOLD_MS", 300)
     settings = stack.settings(redis=Redis(url=stack.redis, timeout_ms=2000))
     paused, go = asyncio.Event(), asyncio.Event()
 

@@ -107,7 +107,7 @@ def test_a_lease_is_never_shortened() -> None:
     assert advance(TAKEN, Move(State.CREATED, ONE, 20, 5)).until_ms == 110
 
 
-def test_most_claims_stay_within_what_redis_keeps_side_by_side() -> None:
+def test_most_claims_take_few_bytes() -> None:
     done = advance(advance(TAKEN, move(State.PROCESSING, 20)), move(State.FINISHED, 30, output=b"8 bytes!"))
     assert len(pack(TAKEN, 1)) == 34
     assert len(pack(done, 1)) == 60

@@ -8,6 +8,7 @@ import json
 import pytest
 from msgspec import structs
 
+from bridge.claims.state import Change, Claim, State
 from bridge.domain.errors import NotAllowed
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Position, ResultRef, Status
@@ -153,6 +154,7 @@ def test_an_event_is_shown_with_all_that_became_of_it() -> None:
         "attributes": {**CORE, "datacontenttype": "application/json"},
         "size": 9,
         "position": {"topic": "bridge.events", "partition": 3, "offset": 17},
+        "transactions": [],
     }
     del execution["data"]
     assert execution == {
@@ -191,6 +193,18 @@ def test_an_execution_that_waits_for_its_next_attempt_says_why_and_until_when() 
 def test_a_replay_names_the_execution_that_it_repeats() -> None:
     shown = wire.write(translate.event(EventView(SUMMARY, PLACE, True, (structs.replace(DONE, replayed_from="x0"),))))
     assert json.loads(shown)["executions"][0]["replayed_from"] == "x0"
+
+
+def test_claims_are_shown_beside_executions() -> None:
+    held = Claim((Change(State.CREATED, 0, "0123456789ab"), Change(State.PROCESSING, 1000, "0123456789ab")), 61_000)
+    done = Claim((Change(State.CREATED, 0, "0123456789ab"), Change(State.FAILED, 2000, "0123456789ab")))
+    document = json.loads(wire.write(translate.event(EventView(SUMMARY, PLACE, True, ()), {"b": done, "a": held})))
+    moment = "1970-01-01T00:0{}:0{}.000Z".format
+    began = moment(0, 0)
+    assert document["transactions"] == [
+        {"tx_key": "a", "state": "processing", "began_at": began, "changed_at": moment(0, 1), "until": moment(1, 1)},
+        {"tx_key": "b", "state": "failed", "began_at": began, "changed_at": moment(0, 2), "until": None},
+    ]
 
 
 def test_an_expected_execution_has_not_begun() -> None:

@@ -71,7 +71,7 @@ def test_what_the_bridge_sets_is_listed() -> None:
 
 def test_every_member_of_a_look_up_is_explained() -> None:
     explained = {name for cells in rows("member | says") for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    fields = {*wire.Event.__struct_fields__, *wire.Execution.__struct_fields__, "id", "type"}
+    fields = {*wire.Event.__struct_fields__, *wire.Execution.__struct_fields__, *wire.Transaction.__struct_fields__, "id", "type"}
     assert fields <= explained
 
 

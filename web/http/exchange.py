@@ -27,24 +27,29 @@ async def exchange(route: Route, request: Request, services: Services) -> Answer
     try:
         return await route.handler(request, services)
     except BridgeError as err:
-        answer = refuse(err, request.request_id)
+        answer = refuse(err, request.request_id, route)
         err.__traceback__ = None  # its frames hold the future that holds it: megabytes until the collector comes by
         return answer
     except Exception as err:  # noqa: BLE001  the edge: a fault of ours costs this request only, and its cause goes to the log
-        return crash(err, request.request_id)
+        return crash(err, request.request_id, route)
 
 
-def refuse(error: BridgeError, request_id: str) -> Answer:
-    """Give the answer of a known error, and log it where it is our own fault."""
+def refuse(error: BridgeError, request_id: str, route: Route | None = None) -> Answer:
+    """Give the answer of a known error in the route's form, and log it where it is our own fault."""
     if error.status == BridgeError.status:
         LOG.error("request failed", request_id=request_id, error=str(error))
-    return problems.answer_of(error, request_id)
+    return _written(error, request_id, route)
 
 
-def crash(error: Exception, request_id: str) -> Answer:
+def crash(error: Exception, request_id: str, route: Route | None = None) -> Answer:
     """Log an unforeseen error with its stack and give the answer that shows none of it."""
     LOG.error("request crashed", request_id=request_id, exc_info=error)
-    return problems.internal_error(request_id)
+    return _written(BridgeError(), request_id, route)
+
+
+def _written(error: BridgeError, request_id: str, route: Route | None) -> Answer:
+    failure = route.failure if route is not None else None
+    return (failure or problems.answer_of)(error, request_id)
 
 
 def headers_of(answer: Answer, request_id: str) -> list[Header]:

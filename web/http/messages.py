@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from bridge.domain.errors import BridgeError
     from web.services import Services
 
 
@@ -44,6 +45,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 Handler = Callable[[Request, "Services"], Awaitable[Answer]]
+Failure = Callable[["BridgeError", str], Answer]
+"""What a dialect answers to an error of a request with this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Route:
     One operation of a dialect.
 
     `path` is a template such as `/fx/cid/{cid}`; a parameter is one non-empty segment. `dialect` labels metrics and logs.
-    `reads_body` routes demand a Content-Length within the limit, the others refuse a body.
+    `reads_body` routes demand a Content-Length within the limit, the others refuse a body; `max_body` is a limit of the dialect's
+    own, in bytes (0: the setting's). `failure` writes its errors in its own form; None: as problem documents.
     """
 
     method: str
@@ -60,3 +64,5 @@ class Route:
     handler: Handler
     dialect: str
     reads_body: bool = False
+    max_body: int = 0
+    failure: Failure | None = None

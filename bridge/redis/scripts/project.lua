@@ -8,6 +8,8 @@
 --   X key at pointer cid member                    an execution is expected
 --   E key partition offset ms at summary cid member idkey event_key correlation_id
 --                                                  an event's record; no idkey where the event was born here
+--   B key list member ms oldest at row            a confirmed event is in the list of its name, from which older ones than
+--                                                  `oldest` (ms) go
 --   P partition next                               the router has finished all offsets before `next`
 -- Returns the epoch.
 
@@ -103,6 +105,13 @@ while i <= n do
     join(a[i + 7], a[i + 8], tonumber(a[i + 5]))
     if a[i + 9] ~= '' then known_id(a[i + 9], a[i + 10], a[i + 4], a[i + 11], a[i + 5]) end
     i = i + 12
+  elseif op == 'B' then
+    redis.call('HSET', a[i + 1], 'b', a[i + 7])
+    redis.call('ZADD', a[i + 2], a[i + 4], a[i + 3])
+    redis.call('ZREMRANGEBYSCORE', a[i + 2], '-inf', '(' .. a[i + 5])
+    extend(a[i + 1], tonumber(a[i + 6]))
+    extend(a[i + 2], tonumber(a[i + 6]))
+    i = i + 8
   elseif op == 'X' then
     redis.call('SET', a[i + 1], a[i + 3], 'NX', 'EXAT', a[i + 2])
     join(a[i + 4], a[i + 5], tonumber(a[i + 2]))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 from bridge.cloudevents import http
@@ -19,6 +20,7 @@ from web.services import Services
 
 JSON_ANSWER = (("content-type", "application/json"),)
 WRITE, CORRELATE = Scope.EVENTS_WRITE, Scope.CORRELATION_SET  # a member of an enum is looked up by a call
+BARE_KEY = re.compile(r"[0-9a-f]{32}")
 ALLOW = ("allow", "POST, OPTIONS")
 
 
@@ -53,10 +55,10 @@ async def show_event(request: Request, services: Services) -> Answer:
     """Answer `GET /events/{key}`, at once or when every execution has ended or `wait` seconds are over."""
     principal = await by_key(request, services, Scope.STATUS_READ, bearer=True)
     query = wire.read_query(request.query, by_id=False)
-    key = request.path_params["key"]
+    key = _dashed(request.path_params["key"])
     if query.wait_s:
-        return _shown(await services.status.wait_final(principal.tenant, key, query.wait_s))
-    return _shown(await services.status.event(principal.tenant, key))
+        return await _shown(await services.status.wait_final(principal.tenant, key, query.wait_s), services)
+    return await _shown(await services.status.event(principal.tenant, key), services)
 
 
 async def find_event(request: Request, services: Services) -> Answer:
@@ -66,7 +68,7 @@ async def find_event(request: Request, services: Services) -> Answer:
     view = await services.status.event_by_id(principal.tenant, query.source, query.id)
     if query.wait_s and not view.settled:
         view = await services.status.wait_final(principal.tenant, view.summary.key, query.wait_s)
-    return _shown(view)
+    return await _shown(view, services)
 
 
 def _refuse_encoding(headers: Mapping[str, str]) -> None:
@@ -76,8 +78,16 @@ def _refuse_encoding(headers: Mapping[str, str]) -> None:
             raise UnsupportedMedia(f"Send the body without the content encoding {encoding[:100]!r}.")
 
 
-def _shown(view: EventView) -> Answer:
-    return Answer(200, wire.write(translate.event(view)), JSON_ANSWER)
+async def _shown(view: EventView, services: Services) -> Answer:
+    found = await services.lists.claims_of(view.summary.tenant, view.summary.key)
+    claims = {tx_key: claim for tx_key, (claim, _) in found.items()}
+    return Answer(200, wire.write(translate.event(view, claims)), JSON_ANSWER)
+
+
+def _dashed(key: str) -> str:
+    """Take an event key as other dialects write it, without dashes, too."""
+    plain = BARE_KEY.fullmatch(key)
+    return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}" if plain else key
 
 
 ROUTES = (

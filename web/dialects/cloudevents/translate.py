@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
 
+from bridge.claims.state import Claim
 from bridge.domain.errors import NotAllowed
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
@@ -16,6 +17,8 @@ from bridge.domain.principal import Scope
 from bridge.domain.receipt import Draft, Receipt
 from bridge.domain.view import EventSummary, EventView
 from web.dialects.cloudevents import wire
+
+NO_CLAIMS: Mapping[str, Claim] = {}
 
 
 def drafts(events: Sequence[Event], *, may_correlate: bool) -> list[Draft]:
@@ -52,8 +55,8 @@ def receipt(given: Receipt, draft: Draft) -> wire.Receipt:
     )
 
 
-def event(view: EventView) -> wire.Event:
-    """Show an event and its executions."""
+def event(view: EventView, claims: Mapping[str, Claim] = NO_CLAIMS) -> wire.Event:
+    """Show an event, its executions, and its claims by transaction key."""
     summary, position = view.summary, view.position
     return wire.Event(
         key=summary.key,
@@ -65,6 +68,7 @@ def event(view: EventView) -> wire.Event:
         size=summary.size,
         position=wire.Place(position.topic, position.partition, position.offset) if position else None,
         executions=tuple(_execution(one) for one in view.executions),
+        transactions=tuple(_transaction(tx_key, claim) for tx_key, claim in sorted(claims.items())),
     )
 
 
@@ -94,6 +98,11 @@ def _attributes(summary: EventSummary) -> dict[str, str]:
         "hops": str(summary.hops or ""),
     }
     return {name: text for name, text in shown.items() if text}
+
+
+def _transaction(tx_key: str, claim: Claim) -> wire.Transaction:
+    until = _iso(claim.until_ms) if claim.state.held else None
+    return wire.Transaction(tx_key, claim.state.value, _iso(claim.began_ms), _iso(claim.changes[-1].at_ms), until)
 
 
 def _execution(execution: Execution) -> wire.Execution:

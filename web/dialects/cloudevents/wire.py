@@ -76,6 +76,16 @@ class Execution(msgspec.Struct, frozen=True):
     results: tuple[Result, ...]
 
 
+class Transaction(msgspec.Struct, frozen=True):
+    """A claim of the event by a consumer of the Buildable dialect; `until` is when a held one is given back."""
+
+    tx_key: str
+    state: str
+    began_at: str
+    changed_at: str
+    until: str | None
+
+
 class Event(msgspec.Struct, frozen=True):
     """What became of an event. `settled` says that no execution of it will change any more."""
 
@@ -88,6 +98,7 @@ class Event(msgspec.Struct, frozen=True):
     size: int
     position: Place | None
     executions: tuple[Execution, ...]
+    transactions: tuple[Transaction, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the log makes of a claim that this process has just recorded: the end of `bridge.claims`, followed.
+
+What could make it void or superseded comes after the moment at which it was made tentative, and so after this process began to
+follow. Claims are many, so nothing is kept for longer than a decision takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from confluent_kafka import Message
+
+from bridge.decisions.facts import Facts, Fate, Ref
+from bridge.kafka.follow import Follower
+from bridge.kafka.lines import line_of
+from bridge.settings import Settings
+from bridge.topics import CLAIMS
+
+KEPT_S: Final = 60.0
+
+
+class ClaimLog:
+    """One per web process; its follower's thread writes, the loop reads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._facts = Facts()
+        self._seen: deque[tuple[float, Ref]] = deque()
+        self._last: dict[Ref, float] = {}
+        self._waiting: dict[Ref, Callable[[], None]] = {}
+        self._follower = Follower(settings, CLAIMS.name(settings), self._handle, from_end=True)
+
+    def start(self) -> None:
+        """Begin to follow. Once only."""
+        self._follower.start()
+
+    def wait_current(self, timeout_s: float) -> bool:
+        """Wait until it follows; says whether it does."""
+        return self._follower.wait_current(timeout_s)
+
+    def close(self) -> None:
+        """Stop."""
+        self._follower.close()
+
+    async def fate(self, ref: Ref, version: int, timeout_s: float) -> Fate | None:
+        """Wait until this process has read a version, and say what the log makes of it; None: not read in time."""
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(news.set)
+
+        self._waiting[ref] = wake  # one decision about a claim at a time holds it
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (found := self._facts.fate(ref, version)) is None:
+                    await news.wait()
+                    news.clear()
+            return found
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.pop(ref, None)
+
+    def _handle(self, messages: Sequence[Message]) -> None:
+        now = time.monotonic()
+        for message in messages:
+            try:
+                fact = self._facts.apply(line := line_of(message))
+            except ValueError:  # not ours; the rebuild counts and names it
+                continue
+            ref = fact.ref if fact is not None else _ref_of(line.key)
+            self._seen.append((now, ref))
+            self._last[ref] = now
+            if (wake := self._waiting.get(ref)) is not None:
+                wake()
+        self._forget(now - KEPT_S)
+
+    def _forget(self, before: float) -> None:
+        while self._seen and self._seen[0][0] < before:
+            then, ref = self._seen.popleft()
+            if self._last.get(ref) == then:
+                del self._last[ref]
+                self._facts.forget(ref)
+
+
+def _ref_of(key: bytes) -> Ref:
+    kind, tenant, id_, _ = key.decode().split("/")
+    return Ref(kind, tenant, id_)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Restore claims in the view from the facts in Kafka.
+
+Called by the rebuild, after the markers of the new epoch are in every partition. Nothing is kept of what was read: of two facts
+about one claim the script keeps the one with the higher version, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from confluent_kafka import Message
+
+from bridge.claims import facts
+from bridge.claims.holds import ClaimHolds, Written
+from bridge.decisions.facts import MARKER, parse_key
+from bridge.domain.errors import ViewUnavailable
+from bridge.kafka.lines import line_of
+from bridge.kafka.scan import Scan
+from bridge.redis.keys import Keys
+from bridge.redis.lease import Lease
+from bridge.redis.pipe import Pipe
+from bridge.settings import Settings
+from bridge.topics import CLAIMS
+
+READ, WAIT_S = 500, 0.5
+CHUNK: Final = 200  # claims of one script call
+
+
+class Standing:
+    """Reads facts of each partition in their order, and leaves out what is void."""
+
+    def __init__(self, forgotten_ms: int) -> None:
+        self._epochs: dict[int, int] = {}
+        self._forgotten_ms = forgotten_ms
+
+    def read(self, message: Message) -> Written | None:
+        """Give the claim as a record leaves it; None for a marker, and for what is void, forgotten or none of ours."""
+        line = line_of(message)
+        try:
+            ref, version = parse_key(line.key)
+            if ref.kind == MARKER:
+                self._epochs[line.partition] = max(self._epochs.get(line.partition, 0), version or 0)
+                return None
+            if ref.kind != facts.KIND or line.value is None or int(line.epoch or b"") < self._epochs.get(line.partition, 0):
+                return None
+            fact = facts.decode(line.value)
+        except ValueError:
+            return None
+        return Written(fact.place, fact.claim, version or 0) if fact.place.created_ms > self._forgotten_ms else None
+
+
+async def restore_claims(settings: Settings, pipe: Pipe, lease: Lease) -> int:
+    """
+    Write every claim as the log has it; gives how many records were read.
+
+    Raises: BrokerUnavailable, ViewUnavailable where the right to rebuild was lost.
+    """
+    holds, keys, count = ClaimHolds(pipe, settings), Keys(settings.topic_prefix), 0
+    standing = Standing(int(time.time() - settings.retention_hours * 3600) * 1000)
+    scan = await asyncio.to_thread(Scan, settings, (CLAIMS,))
+    try:
+        while not scan.done:
+            messages = await asyncio.to_thread(scan.read, READ, WAIT_S)
+            count += len(messages)
+            found = [one for one in map(standing.read, messages) if one is not None]
+            for start in range(0, len(found), CHUNK):
+                if not await holds.write(keys.rebuild, lease.token, found[start : start + CHUNK]):
+                    raise ViewUnavailable("The rebuild was overtaken: another process rebuilds, or Redis was emptied.")
+    finally:
+        await asyncio.to_thread(scan.close)
+    return count

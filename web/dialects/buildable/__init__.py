@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Buildable Event API: emit, query, claim, transact."""
