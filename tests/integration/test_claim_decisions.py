@@ -17,10 +17,15 @@ import pytest
 import redis
 
 from bridge.claims.claims import Holder, Which
-from bridge.claims.state import State
+from bridge.claims.facts import Place
+from bridge.claims.holds import ClaimHolds, Written
+from bridge.claims.rows import member
+from bridge.claims.state import Change, Claim, State
 from bridge.decisions import holds
 from bridge.domain.errors import BrokerUnavailable, Conflict, Unavailable
 from bridge.kafka.admin import ensure_topics
+from bridge.redis.keys import Keys
+from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.integration.buildable import Caller, make_pair
@@ -128,6 +133,21 @@ async def test_a_claim_that_kafka_does_not_take_is_offered_again(house: House, m
 
 def _refuse(*_: Any) -> None:
     raise BufferError
+
+
+async def test_what_is_forgotten_leaves_the_lists(house: House) -> None:
+    settings, outside = house.settings, redis.Redis.from_url(house.settings.redis.url.get_secret_value())
+    outside.set("guard", "mine")
+    pipe, now_ms, day_ms = Pipe(settings.redis, asyncio.get_running_loop()), int(time.time() * 1000), 86_400_000
+    holds, claim = ClaimHolds(pipe, settings), Claim((Change(State.CREATED, now_ms, ONE.credential),), now_ms + 60_000)
+    assert await pipe.wait_connected(10)
+    places = [Place("acme", "live", "custom.shop.old", str(uuid.uuid4()), now_ms - n * day_ms, "t") for n in (6, 8, 0)]
+    for place in places:
+        assert await holds.write("guard", "mine", [Written(place, claim, 1)])
+    listed = Keys(settings.topic_prefix).listed("acme", "live", "custom.shop.old", "created", "t")
+    assert outside.zrange(listed, 0, -1) == [member(places[0].event_key), member(places[2].event_key)]
+    assert not await holds.write("guard", "another's", [Written(places[0], claim, 2)])
+    await pipe.close()
 
 
 async def test_a_process_that_is_stopped_in_the_middle_makes_no_second_holder(stack: StackOfTests, house: House) -> None:
