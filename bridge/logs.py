@@ -67,14 +67,29 @@ def get(name: str) -> FilteringBoundLogger:
 
 
 def of_execution(process: str, event: Event, execution_id: str) -> FilteringBoundLogger:
-    """Get the logger that a process is given for one execution."""
-    bound = {
-        "tenant": event.tenant,
-        "event_key": event.key,
-        "execution_id": execution_id,
-        "correlation_id": event.correlation_id or event.key,
-    }
-    return cast("FilteringBoundLogger", structlog.get_logger(f"process.{process}", **bound))
+    """Get the logger that a process is given for one execution; it is made once the process says something."""
+    return cast("FilteringBoundLogger", _OfExecution(process, event, execution_id))
+
+
+class _OfExecution:
+    """A logger that is not there yet: most executions say nothing."""
+
+    __slots__ = ("_logger", "_of")
+
+    def __init__(self, process: str, event: Event, execution_id: str) -> None:
+        self._of, self._logger = (process, event, execution_id), None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._logger is None:
+            process, event, execution_id = self._of
+            bound = {
+                "tenant": event.tenant,
+                "event_key": event.key,
+                "execution_id": execution_id,
+                "correlation_id": event.correlation_id or event.key,
+            }
+            self._logger = structlog.get_logger(f"process.{process}", **bound)
+        return getattr(self._logger, name)
 
 
 def as_json(settings: Wanted) -> bool:

@@ -42,6 +42,7 @@ class Attempt:
     `finished(attempt)` is called on the loop once its record is confirmed; never after the window has died.
 
     `number` is the attempt's, `made` how many there have been when it ends: one less where it only waits behind another event.
+    `lane` is what it waits for: earlier events of its key in its process; without a key for nothing.
     `suspect`: it may have ended earlier lives of the worker, so it runs apart.
     `successor` is the next attempt where that has come already: it was quicker than the report on our own record.
     """
@@ -52,6 +53,7 @@ class Attempt:
         "execution_id",
         "finished",
         "given",
+        "lane",
         "made",
         "number",
         "process",
@@ -76,6 +78,7 @@ class Attempt:
         self.process, self.execution_id, self.finished = process, execution_id, finished
         self.number = given.redelivery.attempt if given.redelivery else 1
         self.made = self.number
+        self.lane = Lane(window, process.name, given.record.key or execution_id.encode())
         self.successor: Attempt | None = None
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
@@ -89,16 +92,13 @@ class Attempt:
     @property
     def line(self) -> Line | None:
         """Where an ordered process keeps this event in order; None where nothing is kept, as for a replay."""
+        if not self.process.ordered:
+            return None
         record, again = self.given.record, self.given.redelivery
         here = self.process.lane == "shared" or self.around.lane == self.process.name
-        if not (self.process.ordered and here) or record.key is None or (again is not None and again.replayed_from):
+        if not here or record.key is None or (again is not None and again.replayed_from):
             return None
         return Line(record.partition, self.process.name, record.key)
-
-    @property
-    def lane(self) -> Lane:
-        """What this attempt waits for: earlier events of its key in its process; without a key for nothing."""
-        return Lane(self.window, self.process.name, self.given.record.key or self.execution_id.encode())
 
     def enter_share(self) -> None:
         """Count for the tenant's share of the worker; what is given again has a part of its own."""

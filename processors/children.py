@@ -8,6 +8,7 @@ would take its neighbours with it; and a pool whose child died is never used aga
 
 from __future__ import annotations
 
+import errno
 import pickle
 import signal
 import time
@@ -126,7 +127,7 @@ class Child:
         if child is None or child.pid is None:
             return Failure("crashed", "no child process can be started for it")
         code = child.exitcode
-        if code is None:
+        if code is None or code == errno.EPIPE:  # pebble's own exit where nobody reads the pipe any more
             return Failure("crashed", "its child process broke the pipe to the worker")
         if code == -signal.SIGXCPU:
             return Failure("timeout", f"it used more than its {self.process.timeout_s:g} s of processor time")

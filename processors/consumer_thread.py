@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.errors import CommitFailedError, KafkaError
@@ -97,7 +98,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
         Otherwise it would wait for its whole second where every partition has something waiting here, and nothing new comes.
         """
-        self.thread_loop.call_soon_threadsafe(self._look_again)
+        with suppress(RuntimeError):  # its loop is closed: the worker leaves, and nothing is fetched any more
+            self.thread_loop.call_soon_threadsafe(self._look_again)
 
     def _look_again(self) -> None:
         fetcher = self._ensure_consumer()._fetcher

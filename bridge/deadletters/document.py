@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from typing import Any
-
-import msgspec
 
 from bridge.deadletters.letter import REPLAYED_AS, REPLAYED_AT, REPLAYS, Letter
 from bridge.domain.moments import iso
@@ -29,7 +28,7 @@ def summary(letter: Letter) -> dict[str, Any]:
         "worker": letter.text("dl_worker"),
         "received_at": _time(letter.number("dl_received")),
         "died_at": iso(letter.died_ms),
-        "position": msgspec.structs.asdict(letter.position),
+        "position": asdict(letter.position),
         "size": len(letter.data),
         "replays": letter.number(REPLAYS),
         "replayed_as": letter.text(REPLAYED_AS) or None,

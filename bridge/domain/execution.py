@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-import msgspec
 
 
 class Status(StrEnum):
@@ -25,7 +24,8 @@ class Status(StrEnum):
 _FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.SKIPPED})
 
 
-class Position(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Position:
     """Where a record lies in Kafka."""
 
     topic: str
@@ -33,7 +33,8 @@ class Position(msgspec.Struct, frozen=True):
     offset: int
 
 
-class ResultRef(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class ResultRef:
     """A result that an execution published, and where it lies."""
 
     id: str
@@ -43,7 +44,8 @@ class ResultRef(msgspec.Struct, frozen=True):
     offset: int
 
 
-class Execution(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Execution:
     """
     The state of one execution after an attempt: the value of one record of `bridge.executions`.
 

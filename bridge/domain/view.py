@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from bridge.domain.execution import Execution, Position, Status
 
 UNCONFIRMED_S = 30
 """A reservation whose record Kafka never confirmed is shown for this many seconds, then never again."""
 
 
-class EventSummary(msgspec.Struct, frozen=True, array_like=True):
+@dataclass(frozen=True, slots=True)
+class EventSummary:
     """
     What the view keeps of an accepted event: its identity, never its data.
 

@@ -27,6 +27,7 @@ SHARED_LANE_S = 5.0
 OWN_LANE_S = 300.0
 
 MOST_RETRIES = 20
+RESERVED = frozenset({"buildable"})
 MEMORY_MB = range(16, 65_537)
 
 
@@ -47,6 +48,8 @@ def _name(process: AnyProcess) -> Iterator[str]:
             f"name is {name!r}; use lower-case letters, digits and single hyphens, at most {NAME_CHARS} characters, "
             "such as 'crm-sync'"
         )
+    elif name in RESERVED:
+        yield f"name is {name!r}, whose result topic is that of a dialect; choose another one"
 
 
 def _version(process: AnyProcess) -> Iterator[str]:

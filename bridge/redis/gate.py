@@ -23,7 +23,7 @@ from bridge.redis.keys import Keys, execution_member, pointer
 from bridge.redis.pipe import Argument, Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
-from bridge.summaries import encode, summarise
+from bridge.summaries import written
 
 PENDING_S: Final = 30.0
 CALL_EVENTS: Final = 200  # events that share a script call: a few milliseconds of Redis' time
@@ -138,7 +138,7 @@ class Gate:
         self._place(entrant)
         call.keys += (entrant.id_name, entrant.event_name, names.correlation(tenant, correlation_id))
         note = "" if entrant.born else f"|{key}|{accepted_ms}|{correlation_id}|{owner}"
-        call.args += (key, note, encode(summarise(event, accepted_ms)), len(expected))
+        call.args += (key, note, written(event, accepted_ms), len(expected))
         for process in expected:
             execution = execution_id(key, process)
             call.keys.append(names.execution(tenant, execution))

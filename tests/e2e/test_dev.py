@@ -139,6 +139,31 @@ def test_the_ready_file_tells_what_runs_and_the_printed_curl_works(product: Dev)
     wait_for("a final status", lambda: _statuses(dev, answer["cid"]) == {"completed"})
 
 
+def test_an_emitted_event_is_processed_and_claimed_and_seen_in_one_look_up(product: Dev) -> None:
+    pair = product.info["buildable"]
+    key = _buildable(product, "live", "emit", event="user.created", payload={"id": "42"})[1]["key"]
+    assert _buildable(product, "test", "init", key=key, txKey="mailer")[0] == 404, "a value sees its own environment only"
+    assert _buildable(product, "live", "init", key=key, txKey="mailer")[0] == 200
+    finished = {"key": key, "txKey": "mailer", "output": "{}", "state": "finished"}
+    assert _buildable(product, "live", "transact", **finished)[0] == 200
+    seen = wait_for("its executions' ends", lambda: _settled(product, key))
+    assert {one["status"] for one in seen["executions"]} == {"completed"}
+    assert [(one["tx_key"], one["state"]) for one in seen["transactions"]] == [("mailer", "finished")]
+    told = subprocess.run([*EVB, "events", "get", key, "--data", str(product.data)], capture_output=True, text=True, check=True)
+    assert "transaction mailer  finished" in told.stdout
+    assert pair["test"].startswith("sk_test_1_")
+
+
+def _settled(dev: Dev, key: str) -> Any:
+    found = dev.call("GET", f"/events/{key}")[1]
+    return found if found["settled"] else None
+
+
+def _buildable(dev: Dev, environment: str, operation: str, **members: Any) -> tuple[int, Any]:
+    secret = dev.info["buildable"][environment]
+    return dev.call("POST", f"/{operation}", json.dumps(members).encode(), x_buildable_secret=secret)
+
+
 def _statuses(dev: Dev, cid: str) -> set[str]:
     return {execution["status"] for execution in dev.call("GET", f"/fx/cid/{cid}")[1]["executions"]}
 
@@ -225,7 +250,9 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
 ) -> None:
     dev = start()
     assert _post(dev, "kept") == 202
-    tenants = dev.info["tenants"]
+    tenants, pair = dev.info["tenants"], dev.info["buildable"]
+    key = _buildable(dev, "live", "emit", event="kept", payload={})[1]["key"]
+    assert _buildable(dev, "live", "init", key=key, txKey="mine")[0] == 200
     dev.process.kill()
     dev.process.wait()
     assert dev.nothing_is_left()
@@ -234,6 +261,9 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
     assert second.info["tenants"] == tenants
     found = wait_for("the event", lambda: _completed(second, "kept"))
     assert found["executions"]
+    assert second.info["buildable"] == pair
+    assert _buildable(second, "live", "init", key=key, txKey="mine")[0] == 409, "an answered claim survives the end of everything"
+    assert _buildable(second, "live", "transact", key=key, txKey="mine", state="finished")[0] == 200
 
     second.end()
     third = start(tmp_path, "--reset")

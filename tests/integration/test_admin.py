@@ -24,7 +24,9 @@ def test_the_catalogue_is_created_once_and_as_it_says(stack: StackOfTests) -> No
     assert {t.name: (t.partitions, t.replicas) for t in list_topics(settings, [results("greeter")])} == dict.fromkeys(
         expected, (3, 1)
     )
-    assert [t.name for t in result_topics(settings)] == [f"{settings.topic_prefix}.results.greeter"]
+    assert [t.name for t in result_topics(settings)] == [
+        f"{settings.topic_prefix}.results.{of}" for of in ("buildable", "greeter")
+    ]
     assert check_topics(settings, [results("greeter")]) == []
 
 
@@ -58,6 +60,8 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("300ms", "the topic"),
         ("1s", "the topic"),
         ("registry", "the topic"),
+        ("claims", "the topic"),
+        ("buildable", "the topic"),
         ("usage", "the topic"),
     }
     assert "EVB_PARTITIONS=2" in found["events", "the number of partitions"].cure

@@ -2,7 +2,7 @@
 """
 Eight consumers compete for the same events while the web server and Valkey are killed: each event is handled once.
 
-A thousand events in `make test`; TEST_LISTENERS=5000 for the long form.
+Four hundred events in `make test`; TEST_LISTENERS=5000 for the long form.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.integration.listeners import Listener
 from tests.integration.valkey import OwnValkey
 from tests.web_under_test import Server, free_port, make_tenants
 
-MANY = int(os.environ.get("TEST_LISTENERS", "1000"))
+MANY = int(os.environ.get("TEST_LISTENERS", "400"))
 LISTENERS, TOGETHER = 8, 50
 EVENT, KEYS = "parcel.sent", ("labels", "mails")
 

@@ -4,89 +4,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import redis
-from confluent_kafka import KafkaError
 
-from bridge import topics
-from bridge.claims.claims import Claims, Holder, Which
-from bridge.claims.holds import ClaimChange, ClaimHolds
-from bridge.claims.lists import Lists
-from bridge.claims.log import ClaimLog
-from bridge.claims.outputs import Outputs
-from bridge.claims.state import State
+from bridge.claims.claims import Holder, Which
+from bridge.claims.facts import Place
+from bridge.claims.holds import ClaimHolds, Written
+from bridge.claims.rows import member
+from bridge.claims.state import Change, Claim, State
 from bridge.decisions import holds
-from bridge.decisions.decide import Decisions
 from bridge.domain.errors import BrokerUnavailable, Conflict, Unavailable
 from bridge.kafka.admin import ensure_topics
-from bridge.kafka.client import producing
-from bridge.kafka.producer import LoopProducer
-from bridge.redis.epoch import ViewGuard
+from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
-from bridge.view.keeper import ViewKeeper
 from tests.conftest import StackOfTests
 from tests.integration.buildable import Caller, make_pair
-from tests.integration.deciders import POINTS, Halt, Point, straight_on
+from tests.integration.claiming import ONE, TWO, Deciding, deciding
+from tests.integration.deciders import POINTS, Point
 from tests.web_under_test import make_tenants, web_server
 
 pytestmark = pytest.mark.timeout(120)
-ONE, TWO = Holder("acme", "live", "0123456789ab", 60_000), Holder("acme", "live", "ba9876543210", 60_000)
-
-
-class Halting(Decisions[ClaimChange]):
-    """The real decisions, with a place to stop at between two steps."""
-
-    def __init__(self, *args: Any, halt: Halt) -> None:
-        super().__init__(*args)
-        self._halt = halt
-
-    async def _record(self, tentative: Any) -> None:
-        await self._halt("begun")
-        await super()._record(tentative)
-
-    async def _read_back(self, tentative: Any, deadline: float) -> None:
-        await self._halt("recorded")
-        await super()._read_back(tentative, deadline)
-        await self._halt("read")
-
-
-class Deciding(NamedTuple):
-    """What a web process decides about claims with."""
-
-    claims: Claims
-    lists: Lists
-
-
-def _fatal(error: KafkaError) -> None:
-    pytest.fail(str(error))
-
-
-@asynccontextmanager
-async def deciding(settings: Settings, halt: Halt = straight_on) -> AsyncIterator[Deciding]:
-    """The parts of one web process that decide about claims; it keeps the view whole."""
-    loop = asyncio.get_running_loop()
-    pipe, log = Pipe(settings.redis, loop), ClaimLog(settings)
-    producer = LoopProducer(producing(settings, linger_ms=0), loop, _fatal)
-    log.start()
-    keeping = asyncio.create_task(ViewKeeper(pipe, settings).run())
-    try:
-        assert await pipe.wait_connected(10)
-        assert await asyncio.to_thread(log.wait_current, 20)
-        lists = Lists(pipe, settings, ViewGuard(pipe, settings))
-        decisions = Halting(settings, topics.CLAIMS, pipe, producer, ClaimHolds(pipe, settings), log.fate, halt=halt)
-        yield Deciding(Claims(lists, decisions, Outputs(settings, producer, lists)), lists)
-    finally:
-        keeping.cancel()
-        await asyncio.wait([keeping])
-        await producer.close(5)
-        await pipe.close()
-        await asyncio.to_thread(log.close)
+STOPPED_S = 12.0  # longer than a tentative claim is held
 
 
 class House(NamedTuple):
@@ -185,3 +133,45 @@ async def test_a_claim_that_kafka_does_not_take_is_offered_again(house: House, m
 
 def _refuse(*_: Any) -> None:
     raise BufferError
+
+
+async def test_what_is_forgotten_leaves_the_lists(house: House) -> None:
+    settings, outside = house.settings, redis.Redis.from_url(house.settings.redis.url.get_secret_value())
+    outside.set("guard", "mine")
+    pipe, now_ms, day_ms = Pipe(settings.redis, asyncio.get_running_loop()), int(time.time() * 1000), 86_400_000
+    holds, claim = ClaimHolds(pipe, settings), Claim((Change(State.CREATED, now_ms, ONE.credential),), now_ms + 60_000)
+    assert await pipe.wait_connected(10)
+    places = [Place("acme", "live", "custom.shop.old", str(uuid.uuid4()), now_ms - n * day_ms, "t") for n in (6, 8, 0)]
+    for place in places:
+        assert await holds.write("guard", "mine", [Written(place, claim, 1)])
+    listed = Keys(settings.topic_prefix).listed("acme", "live", "custom.shop.old", "created", "t")
+    assert outside.zrange(listed, 0, -1) == [member(places[0].event_key), member(places[2].event_key)]
+    assert not await holds.write("guard", "another's", [Written(places[0], claim, 2)])
+    await pipe.close()
+
+
+async def test_a_process_that_is_stopped_in_the_middle_makes_no_second_holder(stack: StackOfTests, house: House) -> None:
+    """It sleeps for longer than its claim is held for it, Redis is emptied and read anew meanwhile, and another one claims."""
+    settings, which = house.settings, house.events.pop()
+    environ = {n: v for n, v in os.environ.items() if not n.startswith("EVB_")} | stack.environ(settings)
+    command = [sys.executable, "-m", "tests.integration.claim_child", which.event_key, which.tx_key]
+    stopped = await asyncio.create_subprocess_exec(*command, env=environ, stdout=asyncio.subprocess.PIPE)
+    try:
+        began = time.monotonic()
+        while psutil.Process(stopped.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < began + 30
+            await asyncio.sleep(0.05)
+        slept = time.monotonic()
+        redis.Redis.from_url(settings.redis.url.get_secret_value()).flushall()
+        async with deciding(settings) as quick:
+            assert await insist(quick, TWO, which)
+            await asyncio.sleep(max(0.0, slept + STOPPED_S - time.monotonic()))
+            stopped.send_signal(signal.SIGCONT)
+            assert stopped.stdout is not None
+            told = await asyncio.wait_for(stopped.stdout.read(), 30)
+            assert told.split()[-1] == b"Unavailable", "it is promised nothing"
+            assert await holder_of(quick, which) == (State.CREATED, TWO.credential)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            stopped.kill()
+        await stopped.wait()

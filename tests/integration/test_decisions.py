@@ -143,5 +143,5 @@ def test_two_rebuilds_that_overlap_leave_two_markers(stack: StackOfTests, monkey
         found: list[Message] = []
         while not scan.done:
             found += scan.read(100, 0.5)
-    keys = [(message.partition(), message.key()) for message in found]
-    assert len(set(keys)) == len(keys) == 2 * settings.partitions
+    keys = [(message.topic(), message.partition(), message.key()) for message in found]
+    assert len(set(keys)) == len(keys) == 2 * settings.partitions * len(epochs.DECIDED)

@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 from hypothesis import HealthCheck, given
@@ -105,7 +104,7 @@ async def test_an_older_record_never_replaces_a_newer_one(view: View) -> None:
 
 
 async def test_passed_never_goes_back_and_comes_after_what_it_covers(view: View) -> None:
-    done = [make_execution(make_event(n), msgspec.structs.replace(AT, offset=n)) for n in range(1000)]
+    done = [make_execution(make_event(n), replace(AT, offset=n)) for n in range(1000)]
     for n, execution in enumerate(done):
         view.record(execution, n)
     view.projection.passed(1, 1000)
@@ -135,7 +134,7 @@ async def test_only_an_execution_that_takes_long_is_shown_in_progress(view: View
 
     view.projection.started(quick.execution_id, lambda: describe(quick))
     view.projection.started(slow.execution_id, lambda: describe(slow))
-    finished = msgspec.structs.replace(quick, status=Status.COMPLETED)
+    finished = replace(quick, status=Status.COMPLETED)
     view.record(finished, 1)
     await view.shows(slow, f"-1+|{encode(slow).decode()}")
     assert described == [slow.execution_id]
@@ -149,7 +148,7 @@ async def test_an_attempt_that_begins_again_is_shown_over_the_record_of_the_one_
     view.record(first, 8)
     view.projection.started(second.execution_id, lambda: second)
     await view.shows(second, f"8+|{encode(second).decode()}")
-    view.projection.started(first.execution_id, lambda: msgspec.structs.replace(first, status=Status.IN_PROGRESS))
+    view.projection.started(first.execution_id, lambda: replace(first, status=Status.IN_PROGRESS))
     last = make_execution(event, AT, attempt=2)
     view.record(last, 9)
     await view.shows(last, f"9|{encode(last).decode()}")

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import pytest
 import redis
 from confluent_kafka import Consumer, TopicPartition
@@ -126,7 +125,7 @@ def outcome_of(number: int, stored: Stored) -> list[Execution]:
             return [make_execution(stored.event, stored.position, Status.SKIPPED, data="null", results=())]
         case 3:
             again = make_execution(stored.event, stored.position, Status.PENDING, reason="busy: later")
-            return [again, msgspec.structs.replace(again, status=Status.COMPLETED, attempt=2, finished_ms=9, reason="")]
+            return [again, replace(again, status=Status.COMPLETED, attempt=2, finished_ms=9, reason="")]
         case _:
             return []
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
-import msgspec
 import pytest
 import redis
 
@@ -224,7 +224,7 @@ async def test_a_long_poll_ends_when_the_last_execution_does(desk: Desk) -> None
     done, _ = await asyncio.wait([waiting], timeout=0.3)
     assert not done, "an execution that will be tried again is not final"
     began = time.monotonic()
-    final = msgspec.structs.replace(retried, status=Status.FAILED, attempt=2, finished_ms=5)
+    final = replace(retried, status=Status.FAILED, attempt=2, finished_ms=5)
     await desk.record(final, 2)
     assert (await waiting).executions == (final,)
     assert time.monotonic() - began < 1

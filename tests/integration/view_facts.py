@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import msgspec
 import redis
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -60,7 +59,7 @@ def make_execution(
         data='{"said":"hello"}',
         results=(ResultRef(result_id(name, 0), "test.made", "results", position.partition, 7),) if status.final else (),
     )
-    return msgspec.structs.replace(made, **values)
+    return replace(made, **values)
 
 
 def ms_now() -> int:

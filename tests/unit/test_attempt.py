@@ -14,9 +14,10 @@ from processors.retrying import Retries
 
 
 def attempt(number: int, *, held: bool = False) -> Attempt:
-    given: Any = SimpleNamespace(redelivery=SimpleNamespace(attempt=number))
+    given: Any = SimpleNamespace(redelivery=SimpleNamespace(attempt=number), record=SimpleNamespace(key=b"a key"))
     nothing: Any = None
-    made = Attempt(nothing, nothing, nothing, given, nothing, "an-execution", nothing)
+    process: Any = SimpleNamespace(name="process")
+    made = Attempt(nothing, nothing, nothing, given, process, "an-execution", nothing)
     made.made -= held
     return made
 

@@ -154,3 +154,5 @@ async def test_a_fetch_that_waits_takes_what_lies_there_once_its_partition_may_b
     owner.on_buffer_drop(lies)
     assert await asyncio.wait_for(fetching, SOON_S) == {lies: ["record"]}
     await asyncio.wait_for(thread.stop(), SOON_S)
+    thread.thread_loop.close()
+    thread.look_again()  # an agent that takes its last batch while the worker leaves

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,35 @@ def test_the_payload_is_the_slice_that_was_sent() -> None:
 def test_an_output_is_any_text(given_: str, kept: str | None) -> None:
     found = wire.read(f'{{"key":"k","txKey":"t","state":"finished","output":{given_}}}'.encode(), requests.transact)
     assert found.output == kept
+
+
+OPERATIONS = (requests.emit, requests.query, requests.init, requests.update, requests.transact, requests.full_name)
+MEMBERS = ["event", "payload", "eventName", "txKey", "since", "platform", "label", "txState", "page", "pageSize", "key"]
+MEMBERS += ["state", "output"]
+ODD = [None, True, 0, -1, 2**70, 1.5, 1e300, "", " ", "a.b", "\0", "\ud800", "x" * 300, [], {}, [1], {"a": 1}, *State]
+
+
+def known_faults(body: bytes, operation: Callable[[wire.Reader], object]) -> list[str]:
+    """Read a body; gives the pointers of its faults, none where it was read."""
+    try:
+        wire.read(body, operation)
+    except InvalidEvent as err:
+        return [fault.pointer for fault in err.faults]
+    return []
+
+
+@given(st.dictionaries(st.sampled_from(MEMBERS), st.sampled_from(ODD)), st.sampled_from(OPERATIONS))
+def test_whatever_is_sent_is_read_or_its_faults_are_named(
+    members: dict[str, object], operation: Callable[[wire.Reader], object]
+) -> None:
+    found = known_faults(json.dumps(members).encode(), operation)
+    assert len(found) == len(set(found))
+    assert {pointer.removeprefix("/") for pointer in found} <= {*MEMBERS, ""}
+
+
+@given(st.binary(), st.sampled_from(OPERATIONS))
+def test_any_bytes_are_read_or_refused(body: bytes, operation: Callable[[wire.Reader], object]) -> None:
+    assert known_faults(body, operation)
 
 
 @given(st.uuids())

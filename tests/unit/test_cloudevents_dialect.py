@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
-from msgspec import structs
 
 from bridge.claims.state import Change, Claim, State
 from bridge.domain.errors import NotAllowed
@@ -174,9 +174,7 @@ def test_an_event_is_shown_with_all_that_became_of_it() -> None:
 
 def test_an_execution_that_waits_for_its_next_attempt_says_why_and_until_when() -> None:
     due = DONE.started_ms + 5000
-    waiting = structs.replace(
-        DONE, status=Status.PENDING, attempt=2, finished_ms=None, reason="exception: no", due_ms=due, results=()
-    )
+    waiting = replace(DONE, status=Status.PENDING, attempt=2, finished_ms=None, reason="exception: no", due_ms=due, results=())
     document = json.loads(wire.write(translate.event(EventView(SUMMARY, PLACE, True, (waiting,)))))
     (execution,) = document["executions"]
     shown = {name: execution[name] for name in ("status", "attempts", "reason", "due_at", "finished_at")}
@@ -191,7 +189,7 @@ def test_an_execution_that_waits_for_its_next_attempt_says_why_and_until_when() 
 
 
 def test_a_replay_names_the_execution_that_it_repeats() -> None:
-    shown = wire.write(translate.event(EventView(SUMMARY, PLACE, True, (structs.replace(DONE, replayed_from="x0"),))))
+    shown = wire.write(translate.event(EventView(SUMMARY, PLACE, True, (replace(DONE, replayed_from="x0"),))))
     assert json.loads(shown)["executions"][0]["replayed_from"] == "x0"
 
 
@@ -208,7 +206,7 @@ def test_claims_are_shown_beside_executions() -> None:
 
 
 def test_an_expected_execution_has_not_begun() -> None:
-    waiting = structs.replace(DONE, status=Status.PENDING, attempt=0, started_ms=0, finished_ms=None, data="null", results=())
+    waiting = replace(DONE, status=Status.PENDING, attempt=0, started_ms=0, finished_ms=None, data="null", results=())
     document = json.loads(wire.write(translate.event(EventView(SUMMARY, None, False, (waiting,)))))
     assert document["position"] is None
     assert document["settled"] is False
@@ -238,5 +236,5 @@ def test_an_expected_execution_has_not_begun() -> None:
     ],
 )
 def test_one_status_sums_an_event_up(routed: bool, statuses: list[Status], status: Status) -> None:
-    executions = tuple(structs.replace(DONE, status=one) for one in statuses)
+    executions = tuple(replace(DONE, status=one) for one in statuses)
     assert translate.overall(EventView(SUMMARY, PLACE, routed, executions)) == status

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import msgspec
 import pytest
 
 from bridge.cloudevents import syntax
@@ -143,12 +142,12 @@ def test_an_execution_result_has_every_member() -> None:
 
 
 def test_a_pending_execution_is_filled_too() -> None:
-    pending = msgspec.structs.replace(DONE, status=Status.PENDING, attempt=0, started_ms=0, finished_ms=None, data="null")
+    pending = dataclasses.replace(DONE, status=Status.PENDING, attempt=0, started_ms=0, finished_ms=None, data="null")
     result = translate.execution_result(pending)
     assert (result["data"], result["execution_time"], result["status"]) == ({}, 0.0, "pending")
     assert result["datetime"] == "2026-01-31T12:00:00.000Z"
 
 
 def test_a_failed_execution_says_why() -> None:
-    failed = msgspec.structs.replace(DONE, status=Status.FAILED, data="null", reason="timeout: it took too long")
+    failed = dataclasses.replace(DONE, status=Status.FAILED, data="null", reason="timeout: it took too long")
     assert translate.execution_result(failed)["data"] == {"reason": "timeout: it took too long"}

@@ -20,14 +20,16 @@ FULL = BARE | {
 
 
 @pytest.mark.parametrize("attributes", [BARE, FULL, BARE | {"correlationid": ""}])
-def test_what_is_written_is_read_again(attributes: dict[str, str]) -> None:
+def test_both_ways_of_writing_give_equal_bytes_and_are_read_again(attributes: dict[str, str]) -> None:
     event = Event(attributes, b"data")
     summary = summaries.summarise(event, 1_800_000_000_001)
+    assert summaries.written(event, 1_800_000_000_001) == summaries.encode(summary)
     assert summaries.decode(summaries.encode(summary)) == summary
     assert (summary.size, summary.hops) == (4, int(attributes.get("hops", "0")))
 
 
 @pytest.mark.parametrize(("attributes", "error"), [({"id": "7"}, KeyError), (BARE | {"hops": "x"}, ValueError)])
 def test_what_is_no_event_of_ours_has_no_summary(attributes: dict[str, str], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        summaries.summarise(Event(attributes), 1)
+    for make in (summaries.summarise, summaries.written):
+        with pytest.raises(error):
+            make(Event(attributes), 1)

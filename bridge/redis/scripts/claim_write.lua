@@ -32,6 +32,9 @@ local function extend(key, at)
   if redis.call('EXPIRETIME', key) < at - SLACK then redis.call('EXPIREAT', key, at) end
 end
 
+local time = redis.call('TIME')
+local now = time[1] * 1000 -- to the second, as `at` is
+
 local function state_of(packed) return string.byte(packed, VERSION + 1) end
 
 for claim = 0, (#KEYS - 1) / EACH_KEYS - 1 do
@@ -51,6 +54,7 @@ for claim = 0, (#KEYS - 1) / EACH_KEYS - 1 do
       if old > 0 then redis.call('ZREM', KEYS[k + 2 + old], member) end
       if new > 0 then
         redis.call('ZADD', KEYS[k + 2 + new], score, member)
+        redis.call('ZREMRANGEBYSCORE', KEYS[k + 2 + new], '-inf', string.format('(%.0f', now - (at * 1000 - score)))
         extend(KEYS[k + 2 + new], at)
       end
     end
