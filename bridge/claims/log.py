@@ -8,10 +8,9 @@ follow. Claims are many, so nothing is kept for longer than a decision takes.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import Message
@@ -19,6 +18,7 @@ from confluent_kafka import Message
 from bridge.decisions.facts import Facts, Fate, Ref
 from bridge.kafka.follow import Follower
 from bridge.kafka.lines import line_of
+from bridge.kafka.news import News
 from bridge.settings import Settings
 from bridge.topics import CLAIMS
 
@@ -32,7 +32,7 @@ class ClaimLog:
         self._facts = Facts()
         self._seen: deque[tuple[float, Ref]] = deque()
         self._last: dict[Ref, float] = {}
-        self._waiting: dict[Ref, Callable[[], None]] = {}
+        self._news = News()
         self._follower = Follower(settings, CLAIMS.name(settings), self._handle, from_end=True)
 
     def start(self) -> None:
@@ -49,22 +49,7 @@ class ClaimLog:
 
     async def fate(self, ref: Ref, version: int, timeout_s: float) -> Fate | None:
         """Wait until this process has read a version, and say what the log makes of it; None: not read in time."""
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(news.set)
-
-        self._waiting[ref] = wake  # one decision about a claim at a time holds it
-        try:
-            async with asyncio.timeout(timeout_s):
-                while (found := self._facts.fate(ref, version)) is None:
-                    await news.wait()
-                    news.clear()
-            return found
-        except TimeoutError:
-            return None
-        finally:
-            self._waiting.pop(ref, None)
+        return await self._news.wait(lambda: self._facts.fate(ref, version), timeout_s)
 
     def _handle(self, messages: Sequence[Message]) -> None:
         now = time.monotonic()
@@ -76,8 +61,7 @@ class ClaimLog:
             ref = fact.ref if fact is not None else _ref_of(line.key)
             self._seen.append((now, ref))
             self._last[ref] = now
-            if (wake := self._waiting.get(ref)) is not None:
-                wake()
+        self._news.tell()
         self._forget(now - KEPT_S)
 
     def _forget(self, before: float) -> None:

@@ -7,8 +7,7 @@ Made once per process by `evb web`, `evb worker` and the commands that operate o
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import Message
 
@@ -17,6 +16,7 @@ from bridge.credentials import Vault
 from bridge.decisions.facts import Fate, Ref
 from bridge.kafka.follow import Follower
 from bridge.kafka.lines import line_of
+from bridge.kafka.news import News
 from bridge.registry.view import View
 from bridge.settings import Settings
 
@@ -33,7 +33,7 @@ class Registry(View):
     def __init__(self, settings: Settings) -> None:
         super().__init__(Vault(settings.secret_keys.get_secret_value()).open)
         self._follower = Follower(settings, topics.REGISTRY.name(settings), self._handle)
-        self._waiting: set[Callable[[], None]] = set()
+        self._news = News()
 
     def start(self) -> None:
         """Begin to read. Once only."""
@@ -64,22 +64,7 @@ class Registry(View):
 
     async def fate(self, ref: Ref, version: int, timeout_s: float) -> Fate | None:
         """Wait until this process has read a version of an object, and say what the log makes of it; None: not read in time."""
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(news.set)
-
-        self._waiting.add(wake)
-        try:
-            async with asyncio.timeout(timeout_s):
-                while (found := self._shown(ref, version)) is None:
-                    await news.wait()
-                    news.clear()
-            return found
-        except TimeoutError:
-            return None
-        finally:
-            self._waiting.discard(wake)
+        return await self._news.wait(lambda: self._shown(ref, version), timeout_s)
 
     def _shown(self, ref: Ref, version: int) -> Fate | None:
         found = self.facts.fate(ref, version)
@@ -87,5 +72,4 @@ class Registry(View):
 
     def _handle(self, messages: Sequence[Message]) -> None:
         self.apply([line_of(message) for message in messages])
-        for wake in tuple(self._waiting):
-            wake()
+        self._news.tell()

@@ -6,43 +6,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError
 
 from bridge import topics
 from bridge.claims.claims import Claims, Holder
-from bridge.claims.holds import ClaimChange, ClaimHolds
+from bridge.claims.holds import ClaimHolds
 from bridge.claims.lists import Lists
 from bridge.claims.log import ClaimLog
 from bridge.claims.outputs import Outputs
-from bridge.decisions.decide import Decisions
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
 from bridge.view.keeper import ViewKeeper
-from tests.integration.deciders import Halt, straight_on
+from tests.integration.deciders import Halt, Halting, straight_on
 
 ONE, TWO = Holder("acme", "live", "0123456789ab", 60_000), Holder("acme", "live", "ba9876543210", 60_000)
-
-
-class Halting(Decisions[ClaimChange]):
-    """The real decisions, with a place to stop at between two steps."""
-
-    def __init__(self, *args: Any, halt: Halt) -> None:
-        super().__init__(*args)
-        self._halt = halt
-
-    async def _record(self, tentative: Any) -> None:
-        await self._halt("begun")
-        await super()._record(tentative)
-
-    async def _read_back(self, tentative: Any, deadline: float) -> None:
-        await self._halt("recorded")
-        await super()._read_back(tentative, deadline)
-        await self._halt("read")
 
 
 class Deciding(NamedTuple):

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 from bridge import topics
 from bridge.decisions.decide import Decisions
 from bridge.decisions.facts import Ref
-from bridge.decisions.holds import Change, ObjectHolds
+from bridge.decisions.holds import ObjectHolds
 from bridge.domain.errors import Conflict, Unavailable
 from bridge.domain.limits import Window
 from bridge.kafka.client import producing
@@ -38,7 +38,7 @@ async def straight_on(_: Point) -> None:
     """Halt nowhere."""
 
 
-class Halting(Decisions[Change]):
+class Halting(Decisions[Any]):
     """The real decisions, with a place to stop at between two steps."""
 
     def __init__(self, *args: Any, halt: Halt) -> None:
