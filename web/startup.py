@@ -59,7 +59,7 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)
     keeper = ViewKeeper(pipe, settings, Expectation(registry))
-    lists, claim_log = Lists(pipe, settings, guard), ClaimLog(settings)
+    lists, claim_log = Lists(pipe, settings, guard), ClaimLog(settings, lambda: registry.facts.epoch)
     claim_log.start()
     decisions = Decisions(settings, topics.CLAIMS, pipe, producer, ClaimHolds(pipe, settings), claim_log.fate)
     claims = Claims(lists, decisions, Outputs(settings, producer, lists))

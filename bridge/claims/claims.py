@@ -21,6 +21,8 @@ from bridge.decisions.decide import Decisions
 from bridge.decisions.holds import Held, Stale
 from bridge.domain.errors import Conflict, NotFound, ViewUnavailable
 
+MOST: Final = 1000
+"""Transaction keys under which one event can be claimed: all of them are read with it."""
 TRIES: Final = 5
 """Changes of one claim by others that may come in between, one after another."""
 
@@ -63,7 +65,7 @@ class Claims:
         Raises: NotFound; Conflict where somebody has it, or is just about to; Unavailable, after which it may be claimed again
                 in a few seconds.
         """
-        return await self._change(holder, which, lambda before: begin(before, _move(holder, State.CREATED)))
+        return await self._change(holder, which, lambda before: begin(before, _move(holder, State.CREATED)), most=MOST)
 
     async def advance(self, holder: Holder, which: Which, state: State, output: str | None = None) -> Listed:
         """
@@ -95,11 +97,18 @@ class Claims:
         return True
 
     async def _change(
-        self, holder: Holder, which: Which, step: Callable[[Claim | None], Claim], output: str | None = None
+        self,
+        holder: Holder,
+        which: Which,
+        step: Callable[[Claim | None], Claim],
+        output: str | None = None,
+        most: int | None = None,
     ) -> Listed:
         for _ in range(TRIES):
             found = await self._lists.find(holder.tenant, holder.environment, which.event_key)
             before, version = found.claims.get(which.tx_key, (None, 0))
+            if before is None and most is not None and len(found.claims) >= most:
+                raise Conflict(f"The event has transactions under {most} keys already; more are not kept.")
             after = step(before)
             if after == before:
                 return found

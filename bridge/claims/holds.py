@@ -69,6 +69,12 @@ class ClaimHolds:
             case _:
                 return None
 
+    async def release(self, tentative: Tentative[ClaimChange]) -> None:
+        """Let go of a change."""
+        place = tentative.change.place
+        hold = self._keys.claiming(place.tenant, place.event_key, place.tx_key)
+        await self._pipe.script(script("release_hold"), (hold,), (tentative.nonce,))
+
     async def confirm(self, tentative: Tentative[ClaimChange]) -> bool:
         """Confirm a change: the claim, its lists and its lease are as it says from now on."""
         change = tentative.change

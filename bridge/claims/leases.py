@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
 import hiredis
@@ -29,7 +30,7 @@ LOG = logs.get("bridge.claims")
 
 LOOK_S: Final = 1.0
 SECONDS: Final = 60  # seconds with ending leases that one look takes
-TOGETHER: Final = 50  # claims that are given back at a time
+TOGETHER: Final = 8  # claims that are given back at a time
 MEMBER_BYTES: Final = 16
 
 
@@ -42,11 +43,9 @@ class Leases:
     async def run(self) -> None:
         """Look every second; runs until cancelled."""
         while True:
-            try:
-                for tenant in self._tenants():
+            for tenant in self._tenants():
+                with suppress(Unavailable, hiredis.ReplyError):  # Redis is away or the view is being rebuilt: later will do
                     await self._look(tenant)
-            except (Unavailable, hiredis.ReplyError):
-                pass  # Redis is away or the view is being rebuilt; nothing is lost by looking later
             await asyncio.sleep(LOOK_S)
 
     async def _look(self, tenant: str) -> None:
@@ -63,11 +62,11 @@ class Leases:
             await self._pipe.script(script("leases_done"), (names.leases(tenant), names.lease(tenant, second)), (second, *done))
 
     async def _expire(self, tenant: str, entry: bytes) -> bool:
-        """Say whether a lease needs no further look; while somebody else changes the claim it does."""
+        """Say whether a lease needs no further look; while somebody else changes the claim, or Kafka is away, it does."""
         which = Which(key_of(entry[:MEMBER_BYTES]), entry[MEMBER_BYTES:].decode("utf-8", "surrogatepass"))
         try:
             if await self._claims.expire(tenant, which):
                 LOG.info("a claim's time was over; its event is offered again", tenant=tenant, event_key=which.event_key)
-        except Conflict:
+        except (Conflict, Unavailable, hiredis.ReplyError):
             return False
         return True

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import hiredis
@@ -16,6 +16,7 @@ from bridge.claims.rows import Row, key_of, listed, read, row_of
 from bridge.claims.state import Claim, State
 from bridge.domain.errors import NotFound, ViewUnavailable
 from bridge.domain.event import Event
+from bridge.domain.limits import MIB
 from bridge.domain.receipt import Draft, Receipt
 from bridge.redis import reading
 from bridge.redis.epoch import ViewGuard
@@ -23,6 +24,9 @@ from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
+
+BATCH_BYTES, PAGE_BYTES = 2 * MIB, 32 * MIB
+"""What is read from Redis at a time, so that nothing else waits for it; and what a page shows, but for its first event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,30 @@ class Lists:
         return claims_in(claims or b"")
 
     async def _listed(self, tenant: str, keys: list[str]) -> list[Listed | None]:
-        commands: list[reading.Command] = []
-        for key in keys:
-            commands.append(("HMGET", self._keys.event(tenant, key), "b", "p", "c"))
-        replies = await reading.read(self._pipe, self._keys, commands)
-        return [_of(key, *entry) for key, entry in zip(keys, replies, strict=True)]
+        """Read events, batch by batch; a page ends before its values have more than `PAGE_BYTES`."""
+        names = [self._keys.event(tenant, key) for key in keys]
+        sizes = await reading.read(self._pipe, self._keys, [("HSTRLEN", name, "b") for name in names])
+        found: list[Listed | None] = []
+        for first, last in batches(sizes):
+            commands = [("HMGET", name, "b", "p", "c") for name in names[first:last]]
+            replies = await reading.read(self._pipe, self._keys, commands)
+            found += [_of(key, *entry) for key, entry in zip(keys[first:last], replies, strict=True)]
+        return found
+
+
+def batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut a page of values of these sizes into stretches that are small enough to be read at a time; never nothing at all."""
+    first = size = total = 0
+    for at, one in enumerate(sizes):
+        if at and total + one > PAGE_BYTES:
+            yield first, at
+            return
+        if at > first and size + one > BATCH_BYTES:
+            yield first, at
+            first, size = at, 0
+        size, total = size + one, total + one
+    if sizes:
+        yield first, len(sizes)
 
 
 def _of(key: str, body: bytes | None, position: bytes | None, claims: bytes | None) -> Listed | None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import Message
 
-from bridge.decisions.facts import Facts, Fate, Ref
+from bridge.claims.facts import KIND
+from bridge.decisions.facts import Facts, Fate, Line, Ref, parse_key
 from bridge.kafka.follow import Follower
 from bridge.kafka.lines import line_of
 from bridge.kafka.news import News
@@ -28,8 +29,9 @@ KEPT_S: Final = 60.0
 class ClaimLog:
     """One per web process; its follower's thread writes, the loop reads."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._facts = Facts()
+    def __init__(self, settings: Settings, epoch: Callable[[], int]) -> None:
+        """`epoch` is the newest one that the registry's log knows: a marker may lie before the place where we begin."""
+        self._facts, self._epoch = Facts(), epoch
         self._seen: deque[tuple[float, Ref]] = deque()
         self._last: dict[Ref, float] = {}
         self._news = News()
@@ -55,14 +57,20 @@ class ClaimLog:
         now = time.monotonic()
         for message in messages:
             try:
-                fact = self._facts.apply(line := line_of(message))
+                ref = self._take(line_of(message))
             except ValueError:  # not ours; the rebuild counts and names it
                 continue
-            ref = fact.ref if fact is not None else _ref_of(line.key)
             self._seen.append((now, ref))
             self._last[ref] = now
         self._news.tell()
         self._forget(now - KEPT_S)
+
+    def _take(self, line: Line) -> Ref:
+        ref, version = parse_key(line.key)
+        self._facts.apply(line)
+        if ref.kind == KIND and version is not None and int(line.epoch or b"0") < self._epoch():
+            self._facts.void.add((ref, version))
+        return ref
 
     def _forget(self, before: float) -> None:
         while self._seen and self._seen[0][0] < before:
@@ -70,8 +78,3 @@ class ClaimLog:
             if self._last.get(ref) == then:
                 del self._last[ref]
                 self._facts.forget(ref)
-
-
-def _ref_of(key: bytes) -> Ref:
-    kind, tenant, id_, _ = key.decode().split("/")
-    return Ref(kind, tenant, id_)

@@ -15,7 +15,11 @@ from typing import Final
 from confluent_kafka import Message
 
 from bridge.claims import facts
+from bridge.claims.facts import Place
 from bridge.claims.holds import ClaimHolds, Written
+from bridge.claims.packed import pack
+from bridge.claims.rows import member
+from bridge.claims.state import Claim
 from bridge.decisions.facts import MARKER, parse_key
 from bridge.domain.errors import ViewUnavailable
 from bridge.kafka.lines import line_of
@@ -48,9 +52,18 @@ class Standing:
             if ref.kind != facts.KIND or line.value is None or int(line.epoch or b"") < self._epochs.get(line.partition, 0):
                 return None
             fact = facts.decode(line.value)
-        except ValueError:
+            check(fact.claim, fact.place, version or 0)
+        except (ValueError, OverflowError):
             return None
         return Written(fact.place, fact.claim, version or 0) if fact.place.created_ms > self._forgotten_ms else None
+
+
+def check(claim: Claim, place: Place, version: int) -> None:
+    """Raise ValueError or OverflowError for what cannot be written into the view: a record is foreign input."""
+    if not claim.changes:
+        raise ValueError("a claim has changes")
+    pack(claim, version)
+    member(place.event_key)
 
 
 async def restore_claims(settings: Settings, pipe: Pipe, lease: Lease) -> int:

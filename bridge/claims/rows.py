@@ -16,6 +16,7 @@ from bridge.domain.event import Event
 from bridge.redis.keys import Keys
 from bridge.redis.operations import Operation
 
+ENVIRONMENTS = frozenset({"test", "live"})
 ENVIRONMENT, PLATFORM, LABEL = "environment", "platform", "label"
 
 
@@ -43,9 +44,14 @@ def full_name(platform: str, label: str, name: str) -> str:
 
 
 def row_of(event: Event, accepted_ms: int) -> Row | None:
-    """Give an event's row; None where it is in no list."""
+    """Give an event's row; None where it is in no list, as what cannot be shown as text, or is no event of ours."""
     given = event.attributes
-    if not (given.get(ENVIRONMENT) and given.get(PLATFORM) and given.get(LABEL)):
+    if given.get(ENVIRONMENT) not in ENVIRONMENTS or not (given.get(PLATFORM) and given.get(LABEL)):
+        return None
+    try:
+        member(event.key)
+        event.data.decode()
+    except ValueError:
         return None
     return Row(given[ENVIRONMENT], given[PLATFORM], given[LABEL], given["type"], accepted_ms)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final, Generic
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -18,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from bridge import logs
 from bridge.decisions.facts import EPOCH_HEADER, Fate, Ref
 from bridge.decisions.holds import HOLD_MS, ChangeT, Holds, Tentative
-from bridge.domain.errors import BrokerUnavailable, ViewUnavailable
+from bridge.domain.errors import BridgeError, BrokerUnavailable, ViewUnavailable
 from bridge.domain.limits import CONFIRM_S
 from bridge.kafka.producer import LoopProducer
 from bridge.redis.keys import Keys
@@ -78,8 +79,13 @@ class Decisions(Generic[ChangeT]):
         if tentative is None:
             raise ViewUnavailable("The live view is being rebuilt from Kafka; nothing was changed. Repeat the request shortly.")
         if first is not None:
-            await first()
-            self._still_held(began, change.ref)
+            try:
+                await first()
+                self._still_held(began, change.ref)
+            except BridgeError:
+                with suppress(ViewUnavailable):  # then it is held until its time is over
+                    await self._holds.release(tentative)
+                raise
         deadline = asyncio.get_running_loop().time() + CONFIRM_S
         await self._record(tentative)
         await self._read_back(tentative, deadline)

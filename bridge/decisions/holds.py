@@ -70,6 +70,9 @@ class Holds(Protocol[ChangeT]):
     async def begin(self, change: ChangeT) -> Tentative[ChangeT] | None:
         """Make a decision tentative; None where the view does not stand. Raises: Stale, Held, ViewUnavailable."""
 
+    async def release(self, tentative: Tentative[ChangeT]) -> None:
+        """Let go of it: nothing of it was recorded. Raises: ViewUnavailable."""
+
     async def confirm(self, tentative: Tentative[ChangeT]) -> bool:
         """Confirm it; False where the view is another, or somebody took over. Raises: ViewUnavailable."""
 
@@ -94,6 +97,11 @@ class ObjectHolds:
                 raise Held(f"{change.ref} is being changed by someone else; that may take {ms / 1000:.0f} s.")
             case _:
                 return None
+
+    async def release(self, tentative: Tentative[Change]) -> None:
+        """Let go of a decision."""
+        hold = self._keys.decision(*tentative.change.ref)
+        await self._pipe.script(script("release_hold"), (hold,), (tentative.nonce,))
 
     async def confirm(self, tentative: Tentative[Change]) -> bool:
         """Confirm a decision."""

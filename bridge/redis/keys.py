@@ -13,8 +13,8 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>`, `r` reserved (ms), `b` row, `c` claims |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
 | `<p>:<tenant>:decision:<kind>:<id>` | hash | `counter`, `confirmed`: versions; `nonce`, `until` (ms): a tentative decision |
-| `<p>:<tenant>:list:<environment>:<name>` | sorted set | the 16 bytes of each event key of that full name, by creation (ms) |
-| `<p>:<tenant>:list:<environment>:<name>:<state>:<txKey>` | sorted set | those that this transaction key has in that state |
+| `<p>:<tenant>:list:<digest of environment and name>` | sorted set | event keys (16 bytes) of that full name, by creation (ms) |
+| `<p>:<tenant>:claimed:<the same>:<state>:<digest of txKey>` | sorted set | those that it has in that state |
 | `<p>:<tenant>:claiming:<event key>:<txKey>` | hash | `until` (ms), `counter`, `nonce`: a tentative change of a claim |
 | `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 PENDING, DONE = "p", "d"
 
@@ -87,11 +88,11 @@ class Keys:
 
     def list(self, tenant: str, environment: str, name: str) -> str:
         """Where the events of a full name are."""
-        return f"{self.prefix}:{tenant}:list:{environment}:{name}"
+        return f"{self.prefix}:{tenant}:list:{_digest(environment, name)}"
 
     def listed(self, tenant: str, environment: str, name: str, state: str, tx_key: str) -> str:
         """Where those of them are that a transaction key has in a state."""
-        return f"{self.list(tenant, environment, name)}:{state}:{tx_key}"
+        return f"{self.prefix}:{tenant}:claimed:{_digest(environment, name)}:{state}:{_digest(tx_key)}"
 
     def claiming(self, tenant: str, key: str, tx_key: str) -> str:
         """Where a tentative change of one of them is."""
@@ -108,6 +109,13 @@ class Keys:
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""
         return f"{self.prefix}:{tenant}:x:{execution_id}"
+
+
+@lru_cache(maxsize=4096)
+def _digest(*parts: str) -> str:
+    """Name what may hold any character, so that no two different ones share a key."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def event_member(event_key: str) -> str:

@@ -20,7 +20,7 @@ from bridge.redis.scripts import script
 LEASE_MS: Final = 15_000
 RENEW_S: Final = 3.0
 
-SHARED: Final = frozenset({b"id", b"event", b"cid", b"x", b"list", b"claiming", b"leases"})
+SHARED: Final = frozenset({b"id", b"event", b"cid", b"x", b"list", b"claimed", b"claiming", b"leases"})
 """The third part of the names of what a rebuild makes anew; rate windows are none of it."""
 
 

@@ -42,7 +42,7 @@ def _fatal(error: KafkaError) -> None:
 async def deciding(settings: Settings, halt: Halt = straight_on) -> AsyncIterator[Deciding]:
     """The parts of one web process that decide about claims; it keeps the view whole."""
     loop = asyncio.get_running_loop()
-    pipe, log = Pipe(settings.redis, loop), ClaimLog(settings)
+    pipe, log = Pipe(settings.redis, loop), ClaimLog(settings, lambda: 0)
     producer = LoopProducer(producing(settings, linger_ms=0), loop, _fatal)
     log.start()
     keeping = asyncio.create_task(ViewKeeper(pipe, settings).run())

@@ -22,7 +22,7 @@ from bridge.claims.holds import ClaimHolds, Written
 from bridge.claims.rows import member
 from bridge.claims.state import Change, Claim, State
 from bridge.decisions import holds
-from bridge.domain.errors import BrokerUnavailable, Conflict, Unavailable
+from bridge.domain.errors import BrokerUnavailable, Conflict, TooLarge, Unavailable
 from bridge.kafka.admin import ensure_topics
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
@@ -133,6 +133,32 @@ async def test_a_claim_that_kafka_does_not_take_is_offered_again(house: House, m
 
 def _refuse(*_: Any) -> None:
     raise BufferError
+
+
+async def test_an_output_that_kafka_refuses_keeps_its_holder_from_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, which = house.settings, house.events.pop()
+
+    async def refuse(*_: Any) -> None:
+        raise TooLarge(1)
+
+    async with deciding(settings) as one:
+        assert await insist(one, ONE, which)
+        with monkeypatch.context() as patch:
+            patch.setattr(one.claims._publisher, "publish", refuse)
+            with pytest.raises(TooLarge):
+                await one.claims.advance(ONE, which, State.FINISHED, "much too large")
+        await one.claims.advance(ONE, which, State.FINISHED, "small")
+        assert await holder_of(one, which) == (State.FINISHED, ONE.credential)
+
+
+async def test_an_event_is_claimed_under_a_bounded_number_of_keys(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.claims.claims.MOST", 2)
+    which = house.events.pop()
+    async with deciding(house.settings) as one:
+        for tx_key in ("a", "b"):
+            assert await insist(one, ONE, Which(which.event_key, tx_key))
+        with pytest.raises(Conflict, match="under 2 keys already"):
+            await one.claims.begin(ONE, Which(which.event_key, "c"))
 
 
 async def test_what_is_forgotten_leaves_the_lists(house: House) -> None:

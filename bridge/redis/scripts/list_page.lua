@@ -32,20 +32,30 @@ end
 
 local total = free('+inf')
 local reply = {total}
-if skip >= total then return reply end
+local want = math.min(size, total - skip)
+if want <= 0 then return reply end
 
--- The last moment with no more than `skip` unclaimed events before it.
-local newest = redis.call('ZRANGE', all, -1, -1, 'WITHSCORES')[2]
-local low, high = since, tonumber(newest) + 1
-while high - low > 1 do
-  local middle = math.floor((low + high) / 2)
-  if free('(' .. whole(middle)) <= skip then low = middle else high = middle end
+local newest = tonumber(redis.call('ZRANGE', all, -1, -1, 'WITHSCORES')[2])
+
+-- The last moment with no more than `passed` unclaimed events before it: the next one was created then.
+local function seek(passed)
+  local low, high = since, newest + 1
+  while high - low > 1 do
+    local middle = math.floor((low + high) / 2)
+    if free('(' .. whole(middle)) <= passed then low = middle else high = middle end
+  end
+  return low
 end
-skip = skip - free('(' .. whole(low))
 
 local CHUNK = 64
-local rank = count(all, '-inf', '(' .. whole(low))
-while #reply <= size do
+local found, moment, rank, drop = 0, nil, 0, 0
+local blank = true -- nothing unclaimed in what was read last: a long stretch of claimed ones is passed by another search
+while found < want do
+  local next = blank and seek(skip + found)
+  if next and next ~= moment then
+    moment, rank = next, count(all, '-inf', '(' .. whole(next))
+    drop = skip + found - free('(' .. whole(next))
+  end
   local some = redis.call('ZRANGE', all, rank, rank + CHUNK - 1)
   if #some == 0 then return reply end
   local claimed = {}
@@ -53,10 +63,14 @@ while #reply <= size do
     local scores = redis.call('ZMSCORE', KEYS[set], unpack(some))
     for i = 1, #some do claimed[i] = claimed[i] or scores[i] end
   end
+  blank = true
   for i = 1, #some do
-    if not claimed[i] then
-      if skip > 0 then skip = skip - 1 else reply[#reply + 1] = some[i] end
-      if #reply > size then return reply end
+    if not claimed[i] and found < want then
+      blank = false
+      if drop > 0 then drop = drop - 1 else
+        found = found + 1
+        reply[#reply + 1] = some[i]
+      end
     end
   end
   rank = rank + CHUNK

@@ -106,8 +106,8 @@ while i <= n do
     if a[i + 9] ~= '' then known_id(a[i + 9], a[i + 10], a[i + 4], a[i + 11], a[i + 5]) end
     i = i + 12
   elseif op == 'B' then
-    redis.call('HSET', a[i + 1], 'b', a[i + 7])
-    redis.call('ZADD', a[i + 2], a[i + 4], a[i + 3])
+    redis.call('HSETNX', a[i + 1], 'b', a[i + 7]) -- the first time that it was stored counts: its claims know it so
+    redis.call('ZADD', a[i + 2], 'LT', a[i + 4], a[i + 3])
     redis.call('ZREMRANGEBYSCORE', a[i + 2], '-inf', '(' .. a[i + 5])
     extend(a[i + 1], tonumber(a[i + 6]))
     extend(a[i + 2], tonumber(a[i + 6]))

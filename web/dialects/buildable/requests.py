@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from bridge.claims.state import State
-from web.dialects.buildable.wire import ENTERED, NAME_CHARS, PAGE_SIZE, TERMINAL, TX_KEY_CHARS, Reader
+from web.dialects.buildable.wire import ENTERED, FULL_NAME_CHARS, NAME_CHARS, PAGE_SIZE, TERMINAL, TX_KEY_CHARS, Reader
 
 LATEST: Final = 2**53
 PAGES: Final = 10**9
@@ -72,23 +72,23 @@ def query(given: Reader) -> Query:
 
 def init(given: Reader) -> Transition:
     """Read `POST /init`."""
-    return Transition(_key(given), _tx_key(given), given.text("eventName", NAME_CHARS, required=False))
+    return Transition(_key(given), _tx_key(given), given.text("eventName", FULL_NAME_CHARS, required=False))
 
 
 def update(given: Reader) -> Transition:
     """Read `POST /update`."""
-    return Transition(_key(given), _tx_key(given), given.text("eventName", NAME_CHARS), given.state("txState", ENTERED))
+    return Transition(_key(given), _tx_key(given), given.text("eventName", FULL_NAME_CHARS), given.state("txState", ENTERED))
 
 
 def transact(given: Reader) -> Transition:
     """Read `POST /transact`."""
-    name = given.text("eventName", NAME_CHARS, required=False)
+    name = given.text("eventName", FULL_NAME_CHARS, required=False)
     return Transition(_key(given), _tx_key(given), name, given.state("state", TERMINAL), given.output("output"))
 
 
 def _name(given: Reader) -> Name:
     return Name(
-        given.text("eventName", NAME_CHARS),
+        given.text("eventName", FULL_NAME_CHARS),
         given.text("platform", NAME_CHARS, required=False, plain=True),
         given.text("label", NAME_CHARS, required=False, plain=True),
     )

@@ -49,7 +49,8 @@ async def query(request: Request, services: Services) -> Answer:
     """Answer `POST /query` with a page of events."""
     caller, holder = _caller(request, services)
     asked: requests.Query = await _read(request, requests.query)
-    name = translate.full_name(asked.name, caller.name)
+    labels = [pair.name for pair in services.registry.pairs(holder.tenant)]
+    name = translate.full_name(asked.name, caller.name, labels)
     skip = (asked.page - 1) * asked.page_size
     wanted = Query(holder.tenant, holder.environment, name, asked.tx_key, asked.state, asked.since_ms, skip, asked.page_size)
     total, found = await services.lists.page(wanted)

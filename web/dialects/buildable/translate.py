@@ -9,7 +9,7 @@ secret key; left out, both mean these everywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from bridge.claims.claims import Holder
@@ -56,11 +56,13 @@ def event_key(key: str) -> str | None:
     return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"
 
 
-def full_name(name: Name, label: str) -> str:
-    """Give a full name; one that is full already stays as it is."""
-    platform, label = name.platform or CUSTOM, name.label or label
-    prefix = f"{platform}.{label}."
-    return name.event_name if name.event_name.startswith(prefix) else joined(platform, label, name.event_name)
+def full_name(name: Name, label: str, labels: Iterable[str] = ()) -> str:
+    """Give a full name; one that is full already stays as it is: with the caller's own parts, or one of the tenant's `labels`."""
+    platform, own = name.platform or CUSTOM, name.label or label
+    known = (own,) if name.label else (own, *labels)
+    if name.event_name.startswith(tuple(f"{platform}.{one}." for one in known)):
+        return name.event_name
+    return joined(platform, own, name.event_name)
 
 
 def fits(found: Listed, event_name: str) -> bool:

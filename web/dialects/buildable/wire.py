@@ -18,6 +18,7 @@ from bridge.cloudevents import attributes, jsontext
 from bridge.domain.errors import Fault, InvalidEvent
 
 NAME_CHARS: Final = 255
+FULL_NAME_CHARS: Final = 3 * NAME_CHARS + 2
 TX_KEY_CHARS: Final = 200
 PAGE_SIZE: Final = 100
 TERMINAL: Final = (State.PROCESSING, State.FINISHED, State.FAILED)

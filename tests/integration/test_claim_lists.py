@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of what is not claimed, against a model that filters and slices; and what keeps a page small."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bridge.claims.facts import Place
+from bridge.claims.lists import BATCH_BYTES, PAGE_BYTES, batches
+from bridge.claims.restore import check
+from bridge.claims.rows import row_of
+from bridge.claims.state import Change, Claim, State
+from bridge.domain.event import Event
+from bridge.redis.keys import Keys
+from bridge.redis.pipe import Pipe
+from bridge.redis.scripts import script
+from tests.conftest import StackOfTests
+
+SETS = ("all", "created", "processing", "finished", "failed")
+
+
+@pytest.fixture
+async def pipe(stack: StackOfTests) -> AsyncIterator[Pipe]:
+    found = Pipe(stack.settings().redis, asyncio.get_running_loop())
+    assert await found.wait_connected(10)
+    yield found
+    await found.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_pages_of_what_is_not_claimed_are_those_of_a_model(pipe: Pipe, seed: int) -> None:
+    chance = random.Random(seed)
+    names = [f"model-{seed}-{chance.random()}:{name}" for name in SETS]
+    spread = chance.choice([5, 300, 3000])  # few moments: many events in the same millisecond
+    events = sorted((1000 + chance.randrange(spread), chance.randbytes(16)) for _ in range(700))
+    share, offered = chance.choice([0.02, 0.5, 0.98]), []
+    for at, (moment, member) in enumerate(events):
+        await pipe.call("ZADD", names[0], moment, member)
+        if chance.random() < share or 200 < at < 400:  # and a long stretch in which everything is claimed
+            await pipe.call("ZADD", chance.choice(names[1:]), moment, member)
+        else:
+            offered.append((moment, member))
+    for _ in range(60):
+        since = chance.choice([0, 1000, 1000 + chance.randrange(spread), 1000 + spread])
+        fits = [member for moment, member in offered if moment >= since]
+        size, skip = chance.choice([1, 10, 100]), chance.randrange(len(fits) + 3)
+        total, *found = await pipe.script(script("list_page"), names, (since, skip, size))
+        assert (total, found) == (len(fits), fits[skip : skip + size])
+
+
+async def test_one_event_behind_many_that_are_claimed_costs_a_search(pipe: Pipe) -> None:
+    """Else a poll would look at every event that was ever claimed."""
+    names = [f"behind:{name}" for name in SETS]
+    for start in range(0, 20_000, 500):
+        flat = [one for n in range(start, start + 500) for one in (n, n.to_bytes(16, "big"))]
+        await pipe.call("ZADD", names[0], *flat)
+        await pipe.call("ZADD", names[3], *flat)
+    await pipe.call("ZADD", names[0], 10_000, b"\xff" * 16)
+    await pipe.call("CONFIG", "RESETSTAT")
+    assert await pipe.script(script("list_page"), names, (0, 0, 100)) == [1, b"\xff" * 16]
+    calls = (await pipe.call("INFO", "commandstats")).decode().split("cmdstat_zmscore:calls=")[1]
+    assert int(calls.split(",")[0]) <= 8
+
+
+def test_names_that_hold_separators_share_no_key() -> None:
+    keys = Keys("p")
+    found = {
+        keys.list("t", "live", "custom.shop.order:created:w1"),
+        keys.list("t", "live:custom.shop.order", "created:w1"),
+        keys.listed("t", "live", "custom.shop.order", "created", "w1"),
+        keys.listed("t", "live", "a", "created", "x:created:y"),
+        keys.listed("t", "live", "a:created:x", "created", "y"),
+    }
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "data", "listed"),
+    [
+        ({}, b"{}", True),
+        ({}, b"\xff", False),
+        ({"environment": "live:x"}, b"{}", False),
+        ({"label": ""}, b"{}", False),
+        ({"eventkey": "k"}, b"{}", False),
+    ],
+)
+def test_what_cannot_be_shown_is_in_no_list(change: dict[str, str], data: bytes, *, listed: bool) -> None:
+    given = {"type": "t", "environment": "live", "platform": "custom", "label": "l", "tenantid": "acme"}
+    given |= {"eventkey": "01234567-89ab-7def-8123-456789abcdef"} | change
+    assert (row_of(Event(given, data), 1) is not None) is listed
+
+
+def test_large_values_are_read_a_few_at_a_time_and_a_page_ends() -> None:
+    large = BATCH_BYTES - 1
+    assert list(batches([])) == []
+    assert list(batches([1, 2, 3])) == [(0, 3)]
+    assert list(batches([large, large, 5])) == [(0, 1), (1, 2), (2, 3)]
+    assert list(batches([2 * PAGE_BYTES, 1])) == [(0, 1)], "the first one is always shown"
+    assert list(batches([large] * 100))[-1][1] == PAGE_BYTES // large
+
+
+@pytest.mark.parametrize(
+    ("claim", "key"),
+    [
+        (Claim(()), "01234567-89ab-7def-8123-456789abcdef"),
+        (Claim((Change(State.CREATED, 1, "x"),)), "01234567-89ab-7def-8123-456789abcdef"),
+        (Claim((Change(State.CREATED, 2**80, "0123456789ab"),)), "01234567-89ab-7def-8123-456789abcdef"),
+        (Claim((Change(State.CREATED, 1, "0123456789ab"),)), "no key"),
+    ],
+)
+def test_a_record_that_cannot_be_kept_is_noticed_before_it_is_written(claim: Claim, key: str) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        check(claim, Place("acme", "live", "n", key, 1, "t"), 1)
