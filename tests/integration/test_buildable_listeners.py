@@ -57,7 +57,7 @@ class House:
 
 @pytest.mark.timeout(600)
 async def test_each_event_is_handled_once_whatever_is_killed(stack: StackOfTests, valkey: OwnValkey) -> None:
-    settings = stack.settings(redis=valkey.settings(), port=free_port(), claim_lease_s=15, partitions=4)
+    settings = stack.settings(redis=valkey.settings(), port=free_port(), claim_lease_s=25, partitions=4)
     await asyncio.to_thread(ensure_topics, settings)
     await asyncio.to_thread(make_tenants, settings, "acme")
     _, secret = await asyncio.to_thread(make_pair, settings, "acme", "shop")
