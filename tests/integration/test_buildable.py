@@ -17,7 +17,7 @@ from bridge.settings import Settings
 from bridge.topics import BUILDABLE_RESULTS
 from tests.conftest import StackOfTests
 from tests.integration.buildable import Caller, make_pair
-from tests.web_under_test import Server, make_tenants, until, web_server
+from tests.web_under_test import Server, free_port, make_tenants, until, web_server
 
 pytestmark = pytest.mark.timeout(120)
 LEASE_S = 10  # longer than a rebuild takes on a busy machine
@@ -35,7 +35,7 @@ class House(NamedTuple):
 
 @pytest.fixture(scope="module")
 def house(stack: StackOfTests) -> Iterator[House]:
-    settings = stack.settings(partitions=4, claim_lease_s=LEASE_S, buildable_prefix="/buildable")
+    settings = stack.settings(port=free_port(), partitions=4, claim_lease_s=LEASE_S, buildable_prefix="/buildable")
     make_tenants(settings, "acme", "other")
     (test, live), (_, foreign) = make_pair(settings, "acme", "shop"), make_pair(settings, "other", "shop")
     with web_server(stack, settings) as server:

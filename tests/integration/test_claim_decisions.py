@@ -31,7 +31,7 @@ from tests.conftest import StackOfTests
 from tests.integration.buildable import Caller, make_pair
 from tests.integration.claiming import ONE, TWO, Deciding, deciding
 from tests.integration.deciders import POINTS, Point
-from tests.web_under_test import make_tenants, web_server
+from tests.web_under_test import free_port, make_tenants, web_server
 
 pytestmark = pytest.mark.timeout(120)
 STOPPED_S = 20.0  # a tentative claim is held for 10
@@ -47,7 +47,7 @@ class House(NamedTuple):
 @pytest.fixture(scope="module")
 def house(stack: StackOfTests) -> House:
     """Emit the events over HTTP, as anybody would."""
-    settings = stack.settings(partitions=2)
+    settings = stack.settings(port=free_port(), partitions=2)
     ensure_topics(settings)
     make_tenants(settings, "acme")
     _, live = make_pair(settings, "acme", "shop")
