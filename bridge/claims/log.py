@@ -58,7 +58,7 @@ class ClaimLog:
         for message in messages:
             try:
                 ref = self._take(line_of(message))
-            except ValueError:  # not ours; the rebuild counts and names it
+            except ValueError:  # none of ours: the rebuild says so
                 continue
             self._seen.append((now, ref))
             self._last[ref] = now

@@ -14,6 +14,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
+from bridge import logs
 from bridge.claims import facts
 from bridge.claims.facts import Place
 from bridge.claims.holds import ClaimHolds, Written
@@ -30,6 +31,8 @@ from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
 from bridge.topics import CLAIMS
 
+LOG = logs.get("bridge.claims")
+
 READ, WAIT_S = 500, 0.5
 CHUNK: Final = 200  # claims of one script call
 
@@ -40,6 +43,7 @@ class Standing:
     def __init__(self, forgotten_ms: int) -> None:
         self._epochs: dict[int, int] = {}
         self._forgotten_ms = forgotten_ms
+        self.unreadable = 0
 
     def read(self, message: Message) -> Written | None:
         """Give the claim as a record leaves it; None for a marker, and for what is void, forgotten or none of ours."""
@@ -54,6 +58,7 @@ class Standing:
             fact = facts.decode(line.value)
             check(fact.claim, fact.place, version or 0)
         except (ValueError, OverflowError):
+            self.unreadable += 1
             return None
         return Written(fact.place, fact.claim, version or 0) if fact.place.created_ms > self._forgotten_ms else None
 
@@ -85,4 +90,6 @@ async def restore_claims(settings: Settings, pipe: Pipe, lease: Lease) -> int:
                     raise ViewUnavailable("The rebuild was overtaken: another process rebuilds, or Redis was emptied.")
     finally:
         await asyncio.to_thread(scan.close)
+    if standing.unreadable:
+        LOG.error("records of claims cannot be read, and count for nothing", records=standing.unreadable)
     return count

@@ -180,8 +180,7 @@ class _Writer:
         """Queue operations; waits while too many are on their way. Raises: ViewUnavailable."""
         for operation in found:
             self._batch.append(operation)
-            value = {b"R": 4, b"B": 7}.get(operation[0])  # type: ignore[arg-type]
-            self._bytes += SMALL_BYTES if value is None else len(operation[value])  # type: ignore[arg-type]
+            self._bytes += SMALL_BYTES + sum(len(field) for field in operation if isinstance(field, bytes))
         if len(self._batch) >= CALL_FACTS or self._bytes >= CALL_BYTES:
             await self._send(IN_FLIGHT)
 

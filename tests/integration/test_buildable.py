@@ -200,6 +200,15 @@ def test_an_answered_claim_survives_the_loss_of_redis(house: House) -> None:
     assert house.live.ask("transact", key=mine, txKey="k", state="finished").status == 200, "and its holder goes on"
 
 
+def test_a_lease_ends_also_where_redis_was_emptied_meanwhile(house: House) -> None:
+    key = house.live.emit("lease.kept")
+    assert house.live.ask("init", key=key, txKey="t").status == 200
+    redis.Redis.from_url(house.settings.redis.url.get_secret_value()).flushall()
+    until(lambda: house.live.ask("init", key=key, txKey="other").status == 200, 30)
+    assert house.live.query("lease.kept", "t")["total"] == 0, "it is still held"
+    until(lambda: house.live.query("lease.kept", "t")["total"] == 1, LEASE_S + 20)
+
+
 def test_a_claim_whose_holder_is_gone_is_offered_again(house: House) -> None:
     key, kept = house.live.emit("lease.over", n=1), house.live.emit("lease.over", n=2)
     for one in (key, kept):
