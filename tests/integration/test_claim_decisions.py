@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import json
 import os
 import signal
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import psutil
@@ -31,7 +34,7 @@ from tests.conftest import StackOfTests
 from tests.integration.buildable import Caller, make_pair
 from tests.integration.claiming import ONE, TWO, Deciding, deciding
 from tests.integration.deciders import POINTS, Point
-from tests.web_under_test import free_port, make_tenants, web_server
+from tests.web_under_test import Server, free_port, make_tenants, until, web_server
 
 pytestmark = pytest.mark.timeout(120)
 STOPPED_S = 20.0  # a tentative claim is held for 10
@@ -198,3 +201,42 @@ async def test_a_process_that_is_stopped_in_the_middle_makes_no_second_holder(st
         with contextlib.suppress(ProcessLookupError):
             stopped.kill()
         await stopped.wait()
+
+
+def test_a_web_server_that_is_stopped_in_the_middle_makes_no_second_holder(stack: StackOfTests) -> None:
+    """Kafka stands still, so that its claim is just being recorded; then it stops itself, and Redis is emptied."""
+    settings = stack.settings(port=free_port(), partitions=2)
+    ensure_topics(settings)
+    make_tenants(settings, "acme")
+    _, live = make_pair(settings, "acme", "shop")
+    outside, keys = redis.Redis.from_url(stack.redis), Keys(settings.topic_prefix)
+    with web_server(stack, settings) as one, web_server(stack, settings.model_copy(update={"port": free_port()})) as two:
+        key, other = Caller(one, live).emit("race.started"), Caller(two, live)
+        with ThreadPoolExecutor(1) as pool:
+            stack.kafka.freeze()
+            try:
+                late = pool.submit(claimed, one, live, key)
+                until(lambda: outside.exists(keys.claiming("acme", str(uuid.UUID(key)), "racer")))
+                os.killpg(one.process.pid, signal.SIGSTOP)
+                slept = time.monotonic()
+                outside.flushall()
+            finally:
+                stack.kafka.thaw()
+            until(lambda: other.ask("init", key=key, txKey="racer").status == 200, 60)
+            time.sleep(max(0.0, slept + STOPPED_S - time.monotonic()))
+            os.killpg(one.process.pid, signal.SIGCONT)
+            assert late.result(60) != 200, "it is promised nothing"
+        for caller in (Caller(one, live), other):
+            assert caller.ask("init", key=key, txKey="racer").status == 409
+            (row,) = caller.query("race.started", "racer", txState="created")["rows"]
+            assert len(row["history"]) == 1
+
+
+def claimed(server: Server, secret: str, key: str) -> int:
+    """Claim with all the patience of the world; gives the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.settings.port, timeout=90)
+    headers = {"x-buildable-secret": secret, "content-type": "application/json"}
+    connection.request("POST", "/init", json.dumps({"key": key, "txKey": "racer"}).encode(), headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
