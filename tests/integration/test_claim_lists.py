@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from bridge.claims.facts import Place
 from bridge.claims.lists import BATCH_BYTES, PAGE_BYTES, batches
 from bridge.claims.restore import check
-from bridge.claims.rows import row_of
+from bridge.claims.rows import listed as listed_as
+from bridge.claims.rows import member, read, row_of
 from bridge.claims.state import Change, Claim, State
 from bridge.domain.event import Event
 from bridge.redis.keys import Keys
@@ -64,6 +66,21 @@ async def test_one_event_behind_many_that_are_claimed_costs_a_search(pipe: Pipe)
     assert await pipe.script(script("list_page"), names, (0, 0, 100)) == [1, b"\xff" * 16]
     calls = (await pipe.call("INFO", "commandstats")).decode().split("cmdstat_zmscore:calls=")[1]
     assert int(calls.split(",")[0]) <= 8
+
+
+async def test_an_event_that_is_stored_again_keeps_its_place(pipe: Pipe) -> None:
+    """Its claims know it as it was first: moved, it would be offered though it is finished."""
+    keys, key = Keys("again"), "01234567-89ab-7def-8123-456789abcdef"
+    given = {"type": "t", "environment": "live", "platform": "p", "label": "l", "tenantid": "acme", "eventkey": key}
+    now_ms = int(time.time() * 1000)
+    for created_ms in (now_ms, now_ms + 500):
+        event = Event(given, b"{}")
+        row = row_of(event, created_ms)
+        assert row is not None
+        await pipe.script(script("project"), (keys.epoch, keys.passed), listed_as(keys, event, row, 3600))
+    assert int(await pipe.call("ZSCORE", keys.list("acme", "live", "p.l.t"), member(key))) == now_ms
+    kept, _ = read(await pipe.call("HGET", keys.event("acme", key), "b"))
+    assert kept.created_ms == now_ms
 
 
 def test_names_that_hold_separators_share_no_key() -> None:

@@ -133,6 +133,12 @@ def test_a_name_is_made_full_with_the_callers_own_parts(name: tuple[str, str, st
     assert translate.full_name(requests.Name(*name), "shop") == full
 
 
+def test_the_full_name_of_another_secret_key_of_the_tenant_is_full() -> None:
+    given = "custom.orders.order.paid"
+    assert translate.full_name(requests.Name(given, "", ""), "shop", ["orders"]) == given
+    assert translate.full_name(requests.Name(given, "", "main"), "shop", ["orders"]) == f"custom.main.{given}"
+
+
 def test_an_event_is_shown_as_one_transaction_key_sees_it() -> None:
     mine = Claim((Change(State.CREATED, 5, ONE), Change(State.FINISHED, 7, ONE)))
     theirs = Claim((Change(State.CREATED, 6, ONE),), 900)
