@@ -40,15 +40,15 @@ async def test_pages_of_what_is_not_claimed_are_those_of_a_model(pipe: Pipe, see
     spread = chance.choice([5, 300, 3000])  # few moments: many events in the same millisecond
     events = sorted((1000 + chance.randrange(spread), chance.randbytes(16)) for _ in range(700))
     share, offered = chance.choice([0.02, 0.5, 0.98]), []
-    for at, (moment, member) in enumerate(events):
-        await pipe.call("ZADD", names[0], moment, member)
+    for at, (moment, one) in enumerate(events):
+        await pipe.call("ZADD", names[0], moment, one)
         if chance.random() < share or 200 < at < 400:  # and a long stretch in which everything is claimed
-            await pipe.call("ZADD", chance.choice(names[1:]), moment, member)
+            await pipe.call("ZADD", chance.choice(names[1:]), moment, one)
         else:
-            offered.append((moment, member))
+            offered.append((moment, one))
     for _ in range(60):
         since = chance.choice([0, 1000, 1000 + chance.randrange(spread), 1000 + spread])
-        fits = [member for moment, member in offered if moment >= since]
+        fits = [one for moment, one in offered if moment >= since]
         size, skip = chance.choice([1, 10, 100]), chance.randrange(len(fits) + 3)
         total, *found = await pipe.script(script("list_page"), names, (since, skip, size))
         assert (total, found) == (len(fits), fits[skip : skip + size])
