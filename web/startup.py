@@ -46,21 +46,23 @@ LOOK_S = 0.5
 
 async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> Services:
     """
-    Start everything and return once the registry was read to its end, however long Kafka takes.
+    Start everything and return once the registry was read to its end and claims are followed, however long Kafka takes.
 
     Redis is not waited for: intake works without it.
     Raises: Misconfigured.
     """
     registry = Registry(settings)
-    registry.start()
-    while not await asyncio.to_thread(registry.wait_current, LOOK_S):
-        pass  # the registry itself says what it waits for; short looks let the process end meanwhile
+    claim_log = ClaimLog(settings, lambda: registry.facts.epoch)
+    for log in (registry, claim_log):
+        log.start()
+    for log in (registry, claim_log):
+        while not await asyncio.to_thread(log.wait_current, LOOK_S):
+            pass  # the log itself says what it waits for; short looks let the process end meanwhile
     producer = LoopProducer(producing(settings, linger_ms=settings.kafka.linger_ms), loop, _leave)
     pipe = Pipe(settings.redis, loop)
     guard = ViewGuard(pipe, settings)
     keeper = ViewKeeper(pipe, settings, Expectation(registry))
-    lists, claim_log = Lists(pipe, settings, guard), ClaimLog(settings, lambda: registry.facts.epoch)
-    claim_log.start()
+    lists = Lists(pipe, settings, guard)
     decisions = Decisions(settings, topics.CLAIMS, pipe, producer, ClaimHolds(pipe, settings), claim_log.fate)
     claims = Claims(lists, decisions, Outputs(settings, producer, lists))
     leases = Leases(pipe, settings, claims, lambda: [one.name for one in registry.tenants()])

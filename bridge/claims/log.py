@@ -42,7 +42,7 @@ class ClaimLog:
         self._follower.start()
 
     def wait_current(self, timeout_s: float) -> bool:
-        """Wait until it follows; says whether it does."""
+        """Wait until it follows: a claim that is recorded before is never read back. Says whether it does."""
         return self._follower.wait_current(timeout_s)
 
     def close(self) -> None:

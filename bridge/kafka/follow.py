@@ -61,7 +61,7 @@ class Follower:
         self._thread.start()
 
     def wait_current(self, timeout_s: float) -> bool:
-        """Wait until everything that the topic held at the start was handled; says whether it was."""
+        """Wait until everything that is to be handled of what the topic held at the start was; says whether it was."""
         return self._caught_up.wait(timeout_s)
 
     @property
@@ -105,6 +105,7 @@ class Follower:
                 self._next = dict(self._targets)
             start = [TopicPartition(self._topic, p, self._next.get(p, OFFSET_BEGINNING)) for p in partitions]
             consumer.assign(start)
+            self._level = self._at_targets()
             self._answered()
             while not self._closing.is_set():
                 self._step(consumer, partitions)
@@ -139,9 +140,11 @@ class Follower:
         for message in self._batch:
             self._next[cast(int, message.partition())] = cast(int, message.offset()) + (message.error() is None)
         self._batch.clear()
-        if not self._level and all(self._next.get(p, -1) >= end for p, end in self._targets.items()):
-            self._level = True
+        self._level = self._level or self._at_targets()
         self._answered()
+
+    def _at_targets(self) -> bool:
+        return all(self._next.get(p, -1) >= end for p, end in self._targets.items())
 
     def _look(self, consumer: Any, partition: int) -> None:
         """Find out whether it is quiet or the brokers are away; librdkafka itself goes on dialling them."""

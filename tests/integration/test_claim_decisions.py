@@ -26,15 +26,17 @@ from bridge.claims.rows import member
 from bridge.claims.state import Change, Claim, State
 from bridge.decisions import holds
 from bridge.domain.errors import BrokerUnavailable, Conflict, TooLarge, Unavailable
-from bridge.kafka.admin import ensure_topics
+from bridge.kafka.admin import client, ensure_topics
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
+from bridge.topics import CLAIMS
 from tests.conftest import StackOfTests
 from tests.integration.buildable import Caller, make_pair
 from tests.integration.claiming import ONE, TWO, Deciding, deciding
 from tests.integration.deciders import POINTS, Point
 from tests.web_under_test import Server, free_port, make_tenants, until, web_server
+from web.startup import close_services, open_services
 
 pytestmark = pytest.mark.timeout(120)
 STOPPED_S = 20.0  # a tentative claim is held for 10
@@ -240,3 +242,16 @@ def claimed(server: Server, secret: str, key: str) -> int:
     status = connection.getresponse().status
     connection.close()
     return status
+
+
+async def test_a_server_starts_once_it_follows_the_claims(stack: StackOfTests) -> None:
+    """A claim that is recorded before could not be read back: its caller would wait for an answer, and get none."""
+    settings = stack.settings()
+    ensure_topics(settings)
+    admin = client(settings)
+    admin.delete_topics([CLAIMS.name(settings)])[CLAIMS.name(settings)].result(20)
+    opening = asyncio.create_task(open_services(settings, asyncio.get_running_loop()))
+    done, _ = await asyncio.wait([opening], timeout=3)
+    assert not done
+    await asyncio.to_thread(ensure_topics, settings)
+    await close_services(await asyncio.wait_for(opening, 30), 5)

@@ -54,8 +54,8 @@ def _confirmed(error: KafkaError | None, _: Message) -> None:
 
 
 @contextmanager
-def following(settings: Settings, reader: Reader) -> Iterator[Follower]:
-    follower = Follower(settings, REGISTRY.name(settings), reader)
+def following(settings: Settings, reader: Reader, *, from_end: bool = False) -> Iterator[Follower]:
+    follower = Follower(settings, REGISTRY.name(settings), reader, from_end=from_end)
     assert not follower.current
     follower.start()
     try:
@@ -92,6 +92,17 @@ def test_a_topic_without_records_is_followed_too(stack: StackOfTests) -> None:
         ensure_topics(settings)
         assert follower.wait_current(20)
         assert follower.current
+
+
+def test_from_the_end_it_handles_what_comes_once_it_is_current_and_nothing_older(stack: StackOfTests) -> None:
+    settings, reader = stack.settings(), Reader()
+    ensure_topics(settings)
+    write(settings, 0, 400)
+    with following(settings, reader, from_end=True) as follower:
+        assert follower.wait_current(20)
+        write(settings, 400, 8)
+        until(lambda: reader.count == 8)
+        assert sorted(one for some in reader.seen.values() for one in some) == [b"%d" % n for n in range(400, 408)]
 
 
 def test_a_restart_of_the_brokers_is_said_and_outlived(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:
