@@ -119,6 +119,33 @@ def lane(process: str) -> Topic:
     return Topic(f"lanes.{process}", "as its event", "delete", "retention_hours", "router", "the lane's workers")
 
 
+def state(name: str) -> Topic:
+    """What processes keep of their keys under a name; made when a worker that has one of them starts."""
+    return Topic(name, "<tenant>/<partitionkey or event key>/<version>", "compact", None, "worker", "states table, rebuild")
+
+
+TAKEN = frozenset(
+    {
+        "events",
+        "executions",
+        "redeliveries",
+        "parked",
+        "surplus",
+        "deadletters",
+        "registry",
+        "claims",
+        "usage",
+        "results",
+        "retries",
+        "lanes",
+        "runs",
+        "signals",
+        "notifications",
+    }
+)
+"""What a state cannot be called: first parts of the names of other topics, some of which are still to come."""
+
+
 def lane_group(settings: Settings, process: str) -> str:
     """The consumer group of one lane's workers."""
     return f"{settings.topic_prefix}.lane.{process}"

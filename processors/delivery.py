@@ -2,8 +2,8 @@
 """
 What an attempt has led to, on its way into Kafka.
 
-The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then the
-execution's record, and only then is the event's entry finished, so that its offset can be committed.
+The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then what the
+process keeps, then the execution's record, and only then is the event's entry finished, so that its offset can be committed.
 
 An execution that is only held, and goes on somewhere else at once, is recorded before the record that waits: whoever goes on with
 it must find it recorded, or its end would be followed by our `pending`. If we die in between, the event is held again.
@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError
 
 from bridge import metrics
 from bridge.domain.execution import ResultRef, Status
-from bridge.executions import encode
+from bridge.executions import decode, encode
 from processors import records
 from processors.clock import now_ms
 from processors.ending import doubt
@@ -106,6 +106,18 @@ class Delivery:
         execution = records.execution(attempt, self._verdict, ended, [ref for _, ref in sorted(self._refs, key=_index)])
         value = encode(execution)
         record = records.of_execution(attempt, execution, self._verdict.wait, value, ended)
+        send = partial(attempt.around.outbox.send, record, partial(self._recorded, value, ended))
+        if self._verdict.kept is None:
+            send()
+        else:
+            attempt.around.states.write(attempt, self._verdict.kept, value, send)
+
+    def repeat(self, value: bytes) -> None:
+        """Send the record of an execution whose results and state Kafka has."""
+        attempt, execution = self._attempt, decode(value)
+        ended = execution.finished_ms or now_ms()
+        self._verdict, attempt.started_ms = Verdict(execution.status), execution.started_ms
+        record = records.of_execution(attempt, execution, None, value, ended)
         attempt.around.outbox.send(record, partial(self._recorded, value, ended))
 
     def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:

@@ -42,6 +42,7 @@ from processors.retrying import Retries
 from processors.room import ASIDE_IN_FLIGHT, Room
 from processors.router import Router
 from processors.shares import Shares
+from processors.states import States, StateTable
 from processors.surroundings import Surroundings, Topics
 from processors.tables import ExecutionsTable, UsageTable
 from processors.watchdog import Watchdog
@@ -108,6 +109,7 @@ class Parts:
             journal=journal,
             room=room,
             shares=Shares(registry, room),
+            states=States(self._state_tables(self.app), outbox, self._projection, names.prefix),
         )
         before_leaving(journal.clear)
         books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
@@ -172,6 +174,22 @@ class Parts:
         if not self._settings.worker_lane:
             app.tables.add(usage)
         return executions, usage
+
+    def _state_tables(self, app: WorkerApp) -> dict[str, StateTable]:
+        """Make a table for each state; a process that has one runs in the shared lane only."""
+        partitions, found = self._settings.partitions, dict[str, StateTable]()
+        for name in () if self._settings.worker_lane else self._plugins.states:
+            found[name] = StateTable(
+                app,
+                name=f"state-{name}",
+                partitions=partitions,
+                changelog_topic=batch_topic(app, topics.state(name).name(self._settings), partitions),
+                key_type=bytes,
+                value_type=bytes,
+                recovery_buffer_size=4,
+            )
+            app.tables.add(found[name])
+        return found
 
     def _agent(self, topic: str, name: str) -> None:
         """Feed the router. Whatever gets out of here ends the process: Faust would start the agent again over a hole."""

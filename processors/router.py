@@ -149,6 +149,8 @@ class Router:
 
     def _tell_again(self, attempt: Attempt) -> None:
         """Tell the view what recovery has read of an execution: who recorded it may have died before that."""
+        if attempt.process.state:
+            self._around.states.tell(attempt)
         if (found := self._around.executions.recovered.take(attempt.execution_id)) is not None:
             offset, value = found
             event = attempt.given.event
@@ -175,6 +177,8 @@ class Router:
 
     def _finished(self, attempt: Attempt) -> None:
         del self.running[attempt.execution_id]
+        if attempt.process.state:
+            self._around.lanes.leave(attempt.lane)
         attempt.leave_share()
         self._less(attempt.window, attempt.entry)
         self._begin_next(attempt)

@@ -19,6 +19,7 @@ from processors.outbox import Outbox
 from processors.retrying import Retries
 from processors.room import Room
 from processors.shares import Shares
+from processors.states import States
 from processors.tables import ExecutionsTable
 
 if TYPE_CHECKING:
@@ -72,3 +73,4 @@ class Surroundings:
     journal: Journal
     room: Room
     shares: Shares
+    states: States

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from bridge.domain import patterns, retry
 from bridge.sdk.process import AnyProcess, Process
+from bridge.topics import TAKEN
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME_CHARS = 60
@@ -133,6 +134,18 @@ def _ordered(process: AnyProcess) -> Iterator[str]:
         yield f"ordered is {process.ordered!r:.40}; it is True or False"
 
 
+def _state(process: AnyProcess) -> Iterator[str]:
+    state: Any = process.state
+    if state == "":
+        return
+    if not isinstance(state, str) or not NAME.fullmatch(state) or len(state) > NAME_CHARS:
+        yield f"state is {state!r:.80}; use lower-case letters, digits and single hyphens, such as 'orders'"
+    elif state in TAKEN:
+        yield f"state is {state!r}, which is the name of a topic of the bridge; choose another one"
+    if process.ordered is not True or process.lane != "shared" or process.isolation != "loop":
+        yield "it keeps state, so it needs ordered = True, the shared lane and isolation = 'loop'"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -167,6 +180,7 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _memory,
     _retry,
     _ordered,
+    _state,
     _config,
     _run,
 )

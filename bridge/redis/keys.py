@@ -18,6 +18,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:claiming:<event key>:<txKey>` | hash | `until` (ms), `counter`, `nonce`: a tentative change of a claim |
 | `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
+| `<p>:<tenant>:state:<state>:<key>` | string | `<version>|<JSON>`: what processes keep of the key; nothing: not any more |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
 
@@ -105,6 +106,10 @@ class Keys:
     def lease(self, tenant: str, second: int) -> str:
         """Where the claims are whose leases may end in a second."""
         return f"{self.leases(tenant)}:{second}"
+
+    def state(self, tenant: str, state: str, key: str) -> str:
+        """Where what processes keep of a key is."""
+        return f"{self.prefix}:{tenant}:state:{state}:{key}"
 
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""

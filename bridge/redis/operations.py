@@ -57,6 +57,11 @@ def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forge
     )
 
 
+def kept(keys: Keys, state: str, tenant: str, key: str, version: int, value: bytes) -> Operation:
+    """What processes keep of a tenant's key under a state, as JSON; nothing where they keep nothing any more."""
+    return (b"K", keys.state(tenant, state, key), version, value)
+
+
 def passed(place: int | str, next_offset: int) -> Operation:
     """The router has finished all records of a partition before this offset, and what became of them is in the view."""
     return (b"P", place, next_offset)

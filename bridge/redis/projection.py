@@ -108,6 +108,11 @@ class Projection:
         if row is not None:
             self._add(listed(self._keys, event, row, self._keep_s), len(event.data) + SUMMARY_BYTES)
 
+    def kept(self, state: str, record_key: bytes, version: int, value: bytes) -> None:
+        """Say that Kafka has what processes keep of a key under a state; the key is `<tenant>/<key>`."""
+        tenant, _, key = record_key.decode().partition("/")
+        self._add(operations.kept(self._keys, state, tenant, key, version, value), len(value))
+
     def begin(self, place: Place, committed: int) -> None:
         """Say that we take a partition over, of which everything before `committed` is finished."""
         self._passed.pop(place, None)

@@ -36,6 +36,8 @@ class Process(Generic[ConfigT]):
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
+    `state`     the name of what it keeps of each partition key (`context.state`), and of the topic in which that lies; processes
+                that name the same one share it, and the order of a key's events; needs `ordered` and the shared lane
     """
 
     name: ClassVar[str]
@@ -46,6 +48,7 @@ class Process(Generic[ConfigT]):
     memory_mb: ClassVar[int] = 256
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
+    state: ClassVar[str] = ""
     lane: ClassVar[Literal["shared", "own"]] = "shared"
     Config: ClassVar[type[BaseModel]] = NoConfig
 

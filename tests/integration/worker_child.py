@@ -222,6 +222,35 @@ class Second(Process[NoConfig]):
         return Completed(results=[Result("second.done", event.data)])
 
 
+class Adder(Process[NoConfig]):
+    """Keeps the sum of a key, and everything that it has added; ends the worker or fails as the data says."""
+
+    name, version, events, ordered, state = "adder", "1.0.0", ("add.*",), True, "sums"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        given = event.json()
+        if context.attempt <= given.get("fails", 0) and "replayedfrom" not in event.attributes:
+            raise ValueError("not yet")
+        kept = context.state.get() or {"sum": 0, "added": []}
+        after = {"sum": kept["sum"] + given["n"], "added": [*kept["added"], given["n"]]}
+        context.state.put(after)
+        if given.get("rejects"):
+            return Rejected("unwanted", "it may not be added")
+        return Completed(data=after["sum"], results=[Result("sum.changed", after)])
+
+
+class Doubler(Process[NoConfig]):
+    """Shares the adder's state, and is slow."""
+
+    name, version, events, ordered, state = "doubler", "1.0.0", ("double.*",), True, "sums"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        kept = context.state.get()
+        await asyncio.sleep(0.05)
+        context.state.put({"sum": 2 * kept["sum"], "added": kept["added"]} if kept else None)
+        return Completed(data=2 * kept["sum"] if kept else None)
+
+
 PROCESSES: list[Process[Any]] = [
     Quick(),
     Slow(),
@@ -235,7 +264,7 @@ PROCESSES: list[Process[Any]] = [
     Lazy(),
     Local(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler()]
 
 
 def plugins() -> Plugins:

@@ -10,6 +10,7 @@
 --                                                  an event's record; no idkey where the event was born here
 --   B key list member ms oldest at row            a confirmed event is in the list of its name, from which older ones than
 --                                                  `oldest` (ms) go
+--   K key version value                            what processes keep of a key
 --   P partition next                               the router has finished all offsets before `next`
 -- Returns the epoch.
 
@@ -112,6 +113,10 @@ while i <= n do
     extend(a[i + 1], tonumber(a[i + 6]))
     extend(a[i + 2], tonumber(a[i + 6]))
     i = i + 8
+  elseif op == 'K' then
+    local known = string.match(redis.call('GETRANGE', a[i + 1], 0, 24), '^(%d+)|')
+    if not known or tonumber(known) <= tonumber(a[i + 2]) then redis.call('SET', a[i + 1], a[i + 2] .. '|' .. a[i + 3]) end
+    i = i + 4
   elseif op == 'X' then
     redis.call('SET', a[i + 1], a[i + 3], 'NX', 'EXAT', a[i + 2])
     join(a[i + 4], a[i + 5], tonumber(a[i + 2]))
