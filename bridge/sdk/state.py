@@ -7,9 +7,8 @@ The worker makes one for each run. Its value changes for good only where the run
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import orjson
 
 
 class State:
@@ -28,16 +27,17 @@ class State:
 
     def get(self) -> Any:
         """Give the value; None where nothing is kept. Whoever changes it has to `put` it."""
-        return orjson.loads(self._kept) if self._kept else None
+        return json.loads(self._kept) if self._kept else None
 
     def put(self, value: Any) -> None:
         """
         Keep another value, of what JSON has; None: keep nothing.
 
         Again:  the last one counts, and only where the run returns `Completed`.
-        Raises: TypeError for what JSON has not.
+        Raises: TypeError and ValueError for what JSON has not.
         """
-        self._kept = b"" if value is None else orjson.dumps(value)
+        text = "" if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        self._kept = text.encode()
         self.changed = True
 
 

@@ -46,6 +46,14 @@ def test_nothing_can_be_kept_and_what_is_no_json_cannot() -> None:
     assert (kept.get(), kept.kept, kept.changed) == (None, b"", True)
     with pytest.raises(TypeError):
         kept.put(object())
+    with pytest.raises(ValueError, match="JSON"):
+        kept.put(float("nan"))
+
+
+def test_what_json_can_say_comes_back_as_it_was() -> None:
+    kept, said = State(), {"n": 2**70, "name": "Zoë ☂", "list": [1, 2.5, None, True]}
+    kept.put(said)
+    assert State(kept.kept).get() == said
 
 
 @pytest.mark.parametrize(
