@@ -60,7 +60,7 @@ def show(name: Name, data: Data = None) -> None:
         if tenant is None:
             raise NotFound(f"There is no tenant {name}.")
         hidden = {"digest", "ciphertext", "test", "live"}
-        credentials = [*registry.api_keys(name), *registry.secrets(name), *registry.pairs(name)]
+        credentials = [*registry.api_keys(name), *registry.secrets(name), *registry.pairs(name), *registry.ingress.clients(name)]
         shown = [{k: v for k, v in msgspec.to_builtins(one).items() if k not in hidden} for one in credentials]
         processes = [msgspec.to_builtins(one) for one in registry.process_settings(name)]
     show_json(_row(tenant) | {"credentials": shown, "processes": processes})
