@@ -22,5 +22,6 @@ PairName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}
 """Without dots: it is a part of names that dots separate."""
 TypeName = Annotated[str, msgspec.Meta(pattern=r"^\S{0,255}$")]
 Millis = Annotated[int, msgspec.Meta(ge=0)]
+Weight = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Key = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Lower case and without dots: it is a part of event types."""

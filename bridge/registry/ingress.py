@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from bridge.registry.fields import Digest, Id, Key, Label, Millis, Name
+from bridge.domain.limits import Window
+from bridge.registry.fields import Digest, Id, Key, Label, Millis, Name, Weight
 
 
 class EventSubtype(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,17 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     def subtype(self, key: str) -> EventSubtype | None:
         """Give the subtype of a key."""
         return next((one for one in self.subtypes if one.key == key), None)
+
+
+class Points(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What messages may weigh: points by business process (one that is not named weighs nothing), and the windows that they fill.
+
+    Without weights or without windows nothing is weighed.
+    """
+
+    weights: dict[Name, Weight] = {}
+    windows: tuple[Window, ...] = ()
 
 
 class OAuthClient(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import msgspec
 
 from bridge.decisions.facts import Ref
-from bridge.domain.limits import DEFAULT_WINDOWS, Window
+from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
-from bridge.registry.ingress import EventType, OAuthClient
+from bridge.registry.ingress import EventType, OAuthClient, Points
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,14 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
     state: Literal["active", "closed"] = "active"
     windows: tuple[Window, ...] = ()
+    ingress_windows: tuple[Window, ...] = ()
+    ingress_points: Points = Points()
     created_ms: Millis = 0
+
+    @property
+    def ingress_limits(self) -> tuple[Window, ...]:
+        """How often it may ask the Event Ingress dialect."""
+        return self.ingress_windows or INGRESS_WINDOWS
 
     @property
     def limits(self) -> tuple[Window, ...]:
