@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bridge.redis.pipe import Pipe
     from bridge.registry import Registry
     from bridge.settings import Settings
+    from bridge.tokens.tokens import Tokens
     from bridge.view.status import StatusView
 
 
@@ -24,7 +25,7 @@ class Services:
     """
     The use cases behind the doors, and what they stand on.
 
-    Handlers use the first six; the others are for health and for the end of the process.
+    The last four are for health and for the end of the process, the others for handlers.
     """
 
     settings: Settings
@@ -33,6 +34,7 @@ class Services:
     status: StatusView
     lists: Lists
     claims: Claims
+    tokens: Tokens
     claim_log: ClaimLog
     pipe: Pipe
     producer: LoopProducer

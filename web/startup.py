@@ -33,6 +33,7 @@ from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.tokens.tokens import Tokens
 from bridge.view.expecting import Expectation
 from bridge.view.keeper import ViewKeeper
 from bridge.view.status import StatusView
@@ -70,7 +71,8 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     background = tuple(_watched(loop, one) for one in running)
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
     status = StatusView(pipe, settings)
-    return Services(settings, registry, intake, status, lists, claims, claim_log, pipe, producer, background)
+    tokens = Tokens(settings, registry)
+    return Services(settings, registry, intake, status, lists, claims, tokens, claim_log, pipe, producer, background)
 
 
 async def close_services(services: Services, timeout_s: float) -> None:

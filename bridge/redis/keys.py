@@ -9,6 +9,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:rebuild` | string | who is rebuilding (a token, for seconds) |
 | `<p>:passed` | hash | partition -> the next offset that the router has not finished |
 | `<p>:<tenant>:rate:<seconds>` | list | a millisecond of Redis' clock per event of the rate window of that length, oldest first |
+| `<p>:<tenant>:requests:<seconds>`, `…:points:<seconds>` | list | the same per request of the Event Ingress dialect, per point |
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
 | `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>`, `r` reserved (ms), `b` row, `c` claims |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
@@ -69,6 +70,10 @@ class Keys:
     def rate(self, tenant: str, seconds: int) -> str:
         """Where the tenant's events of one rate window are counted."""
         return f"{self.prefix}:{tenant}:rate:{seconds}"
+
+    def throttle(self, tenant: str, what: str, seconds: int) -> str:
+        """Where a tenant's requests to a dialect, or what they weigh, are counted."""
+        return f"{self.prefix}:{tenant}:{what}:{seconds}"
 
     def id(self, tenant: str, source: str, event_id: str) -> str:
         """Where a producer's (source, id) leads to its event."""

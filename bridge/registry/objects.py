@@ -8,28 +8,14 @@ older process can read what a newer one wrote.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from bridge.decisions.facts import Ref
-from bridge.domain.limits import DEFAULT_WINDOWS, Window
-
-TENANT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-SOURCE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-
-Name = Annotated[str, msgspec.Meta(pattern=TENANT_NAME)]
-ALL = "-"
-"""Stands for every tenant, or every process; it is no name."""
-NameOrAll = Annotated[str, msgspec.Meta(pattern=r"^(-|[a-z0-9][a-z0-9-]{0,62})$")]
-Source = Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)]
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Label = Annotated[str, msgspec.Meta(pattern=r"^\S(.{0,98}\S)?$")]
-PairName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-"""Without dots: it is a part of names that dots separate."""
-EventType = Annotated[str, msgspec.Meta(pattern=r"^\S{0,255}$")]
-Millis = Annotated[int, msgspec.Meta(ge=0)]
+from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
+from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
+from bridge.registry.ingress import EventType, OAuthClient, Points
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +24,14 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
     state: Literal["active", "closed"] = "active"
     windows: tuple[Window, ...] = ()
+    ingress_windows: tuple[Window, ...] = ()
+    ingress_points: Points = Points()
     created_ms: Millis = 0
+
+    @property
+    def ingress_limits(self) -> tuple[Window, ...]:
+        """How often it may ask the Event Ingress dialect."""
+        return self.ingress_windows or INGRESS_WINDOWS
 
     @property
     def limits(self) -> tuple[Window, ...]:
@@ -78,7 +71,7 @@ class SigningSecret(msgspec.Struct, frozen=True, kw_only=True):
     ciphertext: str
     hint: str
     scheme: Literal["github"] = "github"
-    event_type: EventType = ""
+    event_type: TypeName = ""
     state: Literal["active", "revoked"] = "active"
     expires_ms: Millis = 0
     created_ms: Millis = 0
@@ -177,13 +170,15 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rates: tuple[AnnouncedRate, ...] = ()
 
 
-Object = Tenant | Credential | SigningSecret | SecretPair | ProcessSetting | Pause | Announcement
+Object = Tenant | Credential | SigningSecret | SecretPair | OAuthClient | EventType | ProcessSetting | Pause | Announcement
 
 KINDS: dict[str, type[Object]] = {
     "tenant": Tenant,
     "key": Credential,
     "secret": SigningSecret,
     "pair": SecretPair,
+    "client": OAuthClient,
+    "eventtype": EventType,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -225,6 +220,10 @@ def ref_of(value: Object) -> Ref:
             return Ref("secret", value.tenant, value.id)
         case SecretPair():
             return Ref("pair", value.tenant, value.id)
+        case OAuthClient():
+            return Ref("client", value.tenant, value.id)
+        case EventType():
+            return Ref("eventtype", value.tenant, value.key)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -13,6 +13,7 @@ from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.limits import Window
 from bridge.registry.changes import Changes, now_ms
+from bridge.registry.ingress import Points
 from bridge.registry.objects import ProcessSetting, Tenant
 
 MOST_WINDOWS = 8
@@ -38,6 +39,8 @@ async def change_tenant(
     name: str,
     *,
     windows: Sequence[Window] | None = None,
+    ingress_windows: Sequence[Window] | None = None,
+    ingress_points: Points | None = None,
     closed: bool | None = None,
     expected: int | None = None,
 ) -> Tenant:
@@ -50,6 +53,10 @@ async def change_tenant(
     tenant, version = find_tenant(changes, name)
     if windows is not None:
         tenant = msgspec.structs.replace(tenant, windows=_checked(windows))
+    if ingress_windows is not None:
+        tenant = msgspec.structs.replace(tenant, ingress_windows=_checked(ingress_windows))
+    if ingress_points is not None:
+        tenant = msgspec.structs.replace(tenant, ingress_points=_weighed(ingress_points))
     if closed is not None:
         tenant = msgspec.structs.replace(tenant, state="closed" if closed else "active")
     await changes.put(tenant, version if expected is None else expected)
@@ -101,6 +108,14 @@ def _checked(windows: Sequence[Window]) -> tuple[Window, ...]:
                 f"{window.quota} in {window.seconds} s is not possible: 1 to {LARGEST_QUOTA} in 1 to {LONGEST_WINDOW_S} s are."
             )
     return tuple(sorted(windows, key=lambda window: window.seconds))
+
+
+def _weighed(points: Points) -> Points:
+    windows = _checked(points.windows)
+    heaviest = max(points.weights.values(), default=0)
+    if any(window.quota < heaviest for window in windows):
+        raise InvalidValue(f"A message that weighs {heaviest} points never fits into a window of fewer.")
+    return Points(weights=points.weights, windows=windows)
 
 
 def _check_config(model: type[BaseModel], setting: ProcessSetting) -> None:

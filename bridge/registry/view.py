@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple, TypeVar
 from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, Window
-from bridge.registry import objects
+from bridge.registry import fields, objects
+from bridge.registry.ingress_index import IngressIndex
 from bridge.registry.objects import (
     Announcement,
     Credential,
@@ -62,6 +63,7 @@ class View:
         self.unreadable = 0
         self.unopened = 0
         self.facts = Facts()
+        self.ingress = IngressIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -148,7 +150,7 @@ class View:
         pauses = self._pauses
         if not pauses:
             return None
-        return pauses.get((tenant, process)) or pauses.get((objects.ALL, process)) or pauses.get((tenant, objects.ALL))
+        return pauses.get((tenant, process)) or pauses.get((fields.ALL, process)) or pauses.get((tenant, fields.ALL))
 
     def pauses(self) -> tuple[Pause, ...]:
         """Give every pause that holds, the oldest first."""
@@ -206,6 +208,7 @@ class View:
 
     def _replace(self, fact: Fact, new: Object | None) -> None:
         ref, old = fact.ref, self.held(fact.ref).object
+        self.ingress.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
