@@ -75,6 +75,7 @@ CLAIMS = Topic(
 BUILDABLE_RESULTS = Topic(
     "results.buildable", "event key", "delete", "retention_hours", "web: outputs of finished transactions", "consumers"
 )
+NOTIFICATIONS = Topic("notifications", "tenant", "delete", "retention_hours", "worker", "polling feeds")
 USAGE = Topic(
     "usage",
     "<partition>/<tenant>/<minute>",
@@ -97,6 +98,7 @@ def catalogue(settings: Settings) -> tuple[Topic, ...]:
         REGISTRY,
         CLAIMS,
         BUILDABLE_RESULTS,
+        NOTIFICATIONS,
         USAGE,
         *map(retries, tiers(settings.retry_tiers)),
     )

@@ -3,7 +3,8 @@
 What an attempt has led to, on its way into Kafka.
 
 The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then what the
-process keeps, then the execution's record, and only then is the event's entry finished, so that its offset can be committed.
+process keeps, then the notice of its outcome, then the execution's record, and only then is the event's entry finished, so that
+its offset can be committed.
 
 An execution that is only held, and goes on somewhere else at once, is recorded before the record that waits: whoever goes on with
 it must find it recorded, or its end would be followed by our `pending`. If we die in between, the event is held again.
@@ -18,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from bridge import metrics
-from bridge.domain.execution import ResultRef, Status
+from bridge.domain.execution import Execution, ResultRef, Status
 from bridge.executions import decode, encode
-from processors import records
+from processors import notices, records
 from processors.clock import now_ms
 from processors.ending import doubt
-from processors.outbox import Record
+from processors.outbox import Record, Report
 from processors.outputs import Output
 from processors.verdicts import Verdict, failed
 
@@ -51,7 +52,8 @@ class Delivery:
         attempt, around = self._attempt, self._attempt.around
         self._verdict, self._refusal = verdict, None
         self._refs.clear()
-        self._pending = len(verdict.outputs)
+        steps = [*notices.steps(attempt, verdict)]
+        self._pending = len(verdict.outputs) + len(steps)
         if verdict.status is Status.FAILED:
             self._pending = 1
             around.outbox.send(records.dead_letter(attempt, verdict, now_ms()), self._dead)
@@ -62,6 +64,8 @@ class Delivery:
             topic = around.topics.events if output.event else around.topics.results_prefix + attempt.process.name
             record = Record(topic, output.key, output.value, output.headers, attempt.given.record.partition)
             around.outbox.send(record, partial(self._output_sent, index, output))
+        for step in steps:
+            around.outbox.send(step, partial(self._told, self._confirmed))
         if not self._pending:
             self._write()
 
@@ -106,11 +110,26 @@ class Delivery:
         execution = records.execution(attempt, self._verdict, ended, [ref for _, ref in sorted(self._refs, key=_index)])
         value = encode(execution)
         record = records.of_execution(attempt, execution, self._verdict.wait, value, ended)
-        send = partial(attempt.around.outbox.send, record, partial(self._recorded, value, ended))
+        end = partial(self._end, execution, record, partial(self._recorded, value, ended))
         if self._verdict.kept is None:
-            send()
+            end()
         else:
-            attempt.around.states.write(attempt, self._verdict.kept, value, send)
+            attempt.around.states.write(attempt, self._verdict.kept, value, end)
+
+    def _end(self, execution: Execution, record: Record, recorded: Report) -> None:
+        """Send the execution's record, after the notice of its outcome where somebody waits for one."""
+        attempt = self._attempt
+        send = partial(attempt.around.outbox.send, record, recorded)
+        if execution.status.final and notices.concerns(attempt):
+            attempt.around.outbox.send(notices.outcome(attempt, execution), partial(self._told, send))
+        else:
+            send()
+
+    def _told(self, then: Callable[[], None], error: KafkaError | None, _: Any) -> None:
+        if error is not None:
+            doubt("a notice could not be delivered", error=error.str(), execution=self._attempt.execution_id)
+        if self._attempt.window.alive:
+            then()
 
     def repeat(self, value: bytes) -> None:
         """Send the record of an execution whose results and state Kafka has."""
@@ -118,7 +137,7 @@ class Delivery:
         ended = execution.finished_ms or now_ms()
         self._verdict, attempt.started_ms = Verdict(execution.status), execution.started_ms
         record = records.of_execution(attempt, execution, None, value, ended)
-        attempt.around.outbox.send(record, partial(self._recorded, value, ended))
+        self._end(execution, record, partial(self._recorded, value, ended))
 
     def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
         attempt, verdict = self._attempt, self._verdict

@@ -36,8 +36,10 @@ class Topics:
     executions: str
     dead_letters: str
     usage: str
+    notifications: str
     results_prefix: str
     prefix: str
+    partitions: int
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
@@ -49,8 +51,10 @@ class Topics:
             topics.EXECUTIONS.name(settings),
             topics.DEAD_LETTERS.name(settings),
             topics.USAGE.name(settings),
+            topics.NOTIFICATIONS.name(settings),
             f"{settings.topic_prefix}.results.",
             f"{settings.topic_prefix}.",
+            settings.partitions,
         )
 
 

@@ -19,6 +19,8 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:claiming:<event key>:<txKey>` | hash | `until` (ms), `counter`, `nonce`: a tentative change of a claim |
 | `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
+| `<p>:<tenant>:feed:<source>:lease` | string | who has the next batch of a feed (a token, for seconds) |
+| `<p>:<tenant>:feed:<source>:batch` | string | the batch that was given last, or up to where nothing lies |
 | `<p>:<tenant>:state:<state>:<key>` | string | `<version>|<JSON>`: what processes keep of the key; nothing: not any more |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
@@ -111,6 +113,10 @@ class Keys:
     def lease(self, tenant: str, second: int) -> str:
         """Where the claims are whose leases may end in a second."""
         return f"{self.leases(tenant)}:{second}"
+
+    def feed(self, tenant: str, source: str, what: str) -> str:
+        """Where the `lease` of a feed of notices is, and the `batch` that was given last."""
+        return f"{self.prefix}:{tenant}:feed:{source}:{what}"
 
     def state(self, tenant: str, state: str, key: str) -> str:
         """Where what processes keep of a key is."""

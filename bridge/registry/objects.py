@@ -14,6 +14,7 @@ import msgspec
 
 from bridge.decisions.facts import Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
+from bridge.registry.feeds import FeedPlace
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
 from bridge.registry.ingress import EventType, OAuthClient, Points
 
@@ -170,7 +171,9 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rates: tuple[AnnouncedRate, ...] = ()
 
 
-Object = Tenant | Credential | SigningSecret | SecretPair | OAuthClient | EventType | ProcessSetting | Pause | Announcement
+Object = (
+    Tenant | Credential | SigningSecret | SecretPair | OAuthClient | EventType | FeedPlace | ProcessSetting | Pause | Announcement
+)
 
 KINDS: dict[str, type[Object]] = {
     "tenant": Tenant,
@@ -179,6 +182,7 @@ KINDS: dict[str, type[Object]] = {
     "pair": SecretPair,
     "client": OAuthClient,
     "eventtype": EventType,
+    "feed": FeedPlace,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -224,6 +228,8 @@ def ref_of(value: Object) -> Ref:
             return Ref("client", value.tenant, value.id)
         case EventType():
             return Ref("eventtype", value.tenant, value.key)
+        case FeedPlace():
+            return Ref("feed", value.tenant, value.feed)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -49,6 +49,8 @@ class Process(Generic[ConfigT]):
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
     state: ClassVar[str] = ""
+    business_process: ClassVar[bool] = False
+    title: ClassVar[str] = ""
     lane: ClassVar[Literal["shared", "own"]] = "shared"
     Config: ClassVar[type[BaseModel]] = NoConfig
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, model_validator
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
+from plugins.entity.processes import CreateEntity, UpdateEntity
 from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Reliable
 
 
@@ -265,6 +266,7 @@ PROCESSES: list[Process[Any]] = [
     Local(),
 ]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler()]
+PROCESSES += [CreateEntity(), UpdateEntity()]
 
 
 def plugins() -> Plugins:
