@@ -17,6 +17,7 @@ from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry.feeds import FeedPlace
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
 from bridge.registry.ingress import EventType, OAuthClient, Points
+from bridge.registry.webhook import Webhook
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +173,17 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 Object = (
-    Tenant | Credential | SigningSecret | SecretPair | OAuthClient | EventType | FeedPlace | ProcessSetting | Pause | Announcement
+    Tenant
+    | Credential
+    | SigningSecret
+    | SecretPair
+    | OAuthClient
+    | EventType
+    | FeedPlace
+    | Webhook
+    | ProcessSetting
+    | Pause
+    | Announcement
 )
 
 KINDS: dict[str, type[Object]] = {
@@ -183,6 +194,7 @@ KINDS: dict[str, type[Object]] = {
     "client": OAuthClient,
     "eventtype": EventType,
     "feed": FeedPlace,
+    "webhook": Webhook,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -230,6 +242,8 @@ def ref_of(value: Object) -> Ref:
             return Ref("eventtype", value.tenant, value.key)
         case FeedPlace():
             return Ref("feed", value.tenant, value.feed)
+        case Webhook():
+            return Ref("webhook", value.tenant, value.id)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -30,6 +30,7 @@ from bridge.registry.objects import (
     SigningSecret,
     Tenant,
 )
+from bridge.registry.webhook_index import WebhookIndex
 
 DAY_MS = 86_400_000
 Environment = Literal["test", "live"]
@@ -63,7 +64,7 @@ class View:
         self.unreadable = 0
         self.unopened = 0
         self.facts = Facts()
-        self.ingress = IngressIndex()
+        self.ingress, self.webhooks = IngressIndex(), WebhookIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -204,11 +205,12 @@ class View:
         if fact.ref.kind == "worker":
             return self._announced.pop(fact.ref.id, None) is not None
         self._replace(fact, new)
-        return True
+        return fact.ref.kind != "feed"  # which moves often, and which nobody keeps anything of
 
     def _replace(self, fact: Fact, new: Object | None) -> None:
         ref, old = fact.ref, self.held(fact.ref).object
         self.ingress.replace(ref, new)
+        self.webhooks.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
