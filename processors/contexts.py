@@ -5,24 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from bridge import logs
 from bridge.domain.event import Event
+from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors.verdicts import Failure, said
 
-if TYPE_CHECKING:  # a child process takes its HTTP client from here, and needs no Kafka
-    from bridge.registry.view import View
-
-HTTP_TOTAL_S, HTTP_CONNECT_S = 5.0, 2.0
-
-
-def http_session() -> aiohttp.ClientSession:
-    """Make the session that all processes share. Called on the running loop; the worker closes it."""
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_TOTAL_S, connect=HTTP_CONNECT_S))
+if TYPE_CHECKING:
+    import aiohttp
 
 
 class Contexts:
