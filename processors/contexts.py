@@ -42,9 +42,8 @@ class Contexts:
         key = tenant, process.name
         found = self._configs.get(key)
         if found is None:
-            given = self._registry.process_of(tenant, process.name).config
             try:
-                found = process.Config.model_validate(given)
+                found = process.Config.model_validate(self._registry.options_of(tenant, process.name))
             except ValidationError as err:
                 faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors(include_input=False))
                 found = _unfit(tenant, faults)

@@ -71,13 +71,12 @@ class Parts:
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
-        processes = {process.name: (process.version, tuple(process.events)) for process in plugins.processes}
         before = next((one for one in registry.announced() if one.slot == settings.worker_slot), None)
         rates = Rates(time.monotonic)
         self._announcer = Announcer(
             settings,
             self._producer,
-            processes,
+            plugins.processes,
             worker,
             before.stalls if before else {},
             lambda: Vitals(tuple(self._watchdog.gauges.announced()), rates.take()),

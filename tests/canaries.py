@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,17 +31,29 @@ class Names(AbstractResolver):
         pass
 
 
+class Seen(NamedTuple):
+    """A request that came."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Canary:
-    """A server on loopback that counts who comes, and answers as it is told."""
+    """A server on loopback that keeps what comes, and answers as it is told."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
-        self.address, self.visits, self.port = address, 0, 0
-        self.seen: list[str] = []
+        self.address, self.port = address, 0
+        self.requests: list[Seen] = []
         self.answer = lambda: web.Response(text="here")
 
+    @property
+    def visits(self) -> int:
+        return len(self.requests)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.visits += 1
-        self.seen.append(request.path)
+        self.requests.append(Seen(request.method, request.path_qs, request.headers, await request.read()))
         return self.answer()
 
 

@@ -19,8 +19,9 @@ from bridge.egress.urls import url_fault
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: the status, how long to wait as `Retry-After` says (None: it does not), and how long the answer took."""
+    """What came back, and from where; `retry_after_s` is None where nothing says how long to wait."""
 
+    host: str
     status: int
     retry_after_s: float | None
     ms: int
@@ -35,15 +36,18 @@ async def post(http: aiohttp.ClientSession, url: str, body: bytes, headers: Mapp
     if fault := url_fault(url):
         raise EgressError("invalid-url", fault)
     target, began = URL(url), time.monotonic()
+    where = f"{target.host}:{target.port}"
     timeout = aiohttp.ClientTimeout(total=within_s, connect=http.timeout.connect)
     try:
-        async with http.post(target, data=body, headers=headers, allow_redirects=False, timeout=timeout) as answer:
+        async with http.post(
+            target, data=body, headers=headers, skip_auto_headers=["Content-Type"], allow_redirects=False, timeout=timeout
+        ) as answer:
             wait = retry_after(answer.headers.get("Retry-After", ""), time.time())
-            return Reply(answer.status, wait, round((time.monotonic() - began) * 1000))
+            return Reply(where, answer.status, wait, round((time.monotonic() - began) * 1000))
     except EgressError:
         raise
     except (aiohttp.ClientError, TimeoutError) as err:
-        raise _told(err, f"{target.host}:{target.port}") from err
+        raise _told(err, where) from err
 
 
 def retry_after(text: str, now_s: float) -> float | None:

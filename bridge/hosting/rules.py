@@ -133,6 +133,11 @@ def _ordered(process: AnyProcess) -> Iterator[str]:
         yield f"ordered is {process.ordered!r:.40}; it is True or False"
 
 
+def _default_enabled(process: AnyProcess) -> Iterator[str]:
+    if not isinstance(process.default_enabled, bool):
+        yield f"default_enabled is {process.default_enabled!r:.40}; it is True or False"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -167,6 +172,7 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _memory,
     _retry,
     _ordered,
+    _default_enabled,
     _config,
     _run,
 )

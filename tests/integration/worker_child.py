@@ -15,6 +15,7 @@ from pydantic import BaseModel, model_validator
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
+from plugins.forward import Forward
 from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Reliable
 
 
@@ -235,7 +236,7 @@ PROCESSES: list[Process[Any]] = [
     Lazy(),
     Local(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Forward()]
 
 
 def plugins() -> Plugins:

@@ -100,7 +100,7 @@ async def test_an_allowed_network_is_reached(kind: str) -> None:
         host = {"allowed network": "127.0.0.1", "name in it": "loop.example"}[kind]
         async with http.post(f"http://{host}:{canary.port}/hook", data=b"x") as answer:
             assert (answer.status, await answer.text()) == (200, "here")
-    assert canary.seen == ["/hook"]
+    assert [one.path for one in canary.requests] == ["/hook"]
 
 
 async def test_a_name_that_changes_its_address_is_asked_once_and_judged_anew(watched: list[Any]) -> None:
