@@ -5,25 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from bridge import logs
 from bridge.domain.event import Event
+from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.state import State
 from processors.verdicts import Failure, said
 
-if TYPE_CHECKING:  # a child process takes its HTTP client from here, and needs no Kafka
-    from bridge.registry.view import View
-
-HTTP_TOTAL_S, HTTP_CONNECT_S = 5.0, 2.0
-
-
-def http_session() -> aiohttp.ClientSession:
-    """Make the session that all processes share. Called on the running loop; the worker closes it."""
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_TOTAL_S, connect=HTTP_CONNECT_S))
+if TYPE_CHECKING:
+    import aiohttp
 
 
 class Contexts:
@@ -50,9 +43,8 @@ class Contexts:
         key = tenant, process.name
         found = self._configs.get(key)
         if found is None:
-            given = self._registry.process_of(tenant, process.name).config
             try:
-                found = process.Config.model_validate(given)
+                found = process.Config.model_validate(self._registry.options_of(tenant, process.name))
             except ValidationError as err:
                 faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors(include_input=False))
                 found = _unfit(tenant, faults)

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from bridge import logs, metrics, topics
 from bridge.domain.retry import tiers
+from bridge.egress.addresses import networks
+from bridge.egress.client import session
 from bridge.hosting.find import Plugins
 from bridge.hosting.routing import Router as Routing
 from bridge.hosting.rules import SHARED_LANE_S
@@ -28,7 +30,7 @@ from processors.bookkeeping import Bookkeeping
 from processors.breakers import Breakers
 from processors.calling import Caller
 from processors.consumer_thread import Leaving
-from processors.contexts import Contexts, http_session
+from processors.contexts import Contexts
 from processors.ending import before_leaving, doubt
 from processors.health import Health
 from processors.journal import open_journal
@@ -70,18 +72,17 @@ class Parts:
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
-        processes = {process.name: (process.version, tuple(process.events)) for process in plugins.processes}
         before = next((one for one in registry.announced() if one.slot == settings.worker_slot), None)
         rates = Rates(time.monotonic)
         self._announcer = Announcer(
             settings,
             self._producer,
-            processes,
+            plugins.processes,
             worker,
             before.stalls if before else {},
             lambda: Vitals(tuple(self._watchdog.gauges.announced()), rates.take()),
         )
-        self._http = http_session()
+        self._http = session(networks(settings.egress_allowed_networks))
         self._background: list[asyncio.Task[Any]] = []
         self._projecting: asyncio.Task[None]
         self._caller = Caller(loop, settings)

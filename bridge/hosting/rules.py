@@ -146,6 +146,11 @@ def _state(process: AnyProcess) -> Iterator[str]:
         yield "it keeps state, so it needs ordered = True, the shared lane and isolation = 'loop'"
 
 
+def _default_enabled(process: AnyProcess) -> Iterator[str]:
+    if not isinstance(process.default_enabled, bool):
+        yield f"default_enabled is {process.default_enabled!r:.40}; it is True or False"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -181,6 +186,7 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _retry,
     _ordered,
     _state,
+    _default_enabled,
     _config,
     _run,
 )

@@ -107,11 +107,15 @@ class SecretPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether one tenant's events go to one process, and how that process is configured for it."""
+    """
+    Whether one tenant's events go to one process (None: as the process itself says), and how it is configured for the tenant.
+
+    Secret members of `config` are encrypted (`bridge.registry.options`).
+    """
 
     tenant: Name
     process: Name
-    enabled: bool = True
+    enabled: bool | None = None
     config: dict[str, Any] = {}
 
 
@@ -126,11 +130,12 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnnouncedProcess(msgspec.Struct, frozen=True):
-    """A process that a live worker runs."""
+    """A process that a live worker runs, as it says of itself."""
 
     name: str
     version: str
     patterns: tuple[str, ...]
+    default_enabled: bool = True
 
 
 class AnnouncedPartition(msgspec.Struct, frozen=True, array_like=True):

@@ -26,7 +26,8 @@ class Process(Generic[ConfigT]):
     `name`      lower-case letters, digits and hyphens, unique in the installation; names the result topic
     `version`   shown with every execution
     `events`    dotted patterns of the event types that it handles
-    `Config`    a pydantic model: its fields are what an operator may set per tenant
+    `Config`    a pydantic model: its fields are what an operator may set per tenant; those of type SecretStr are kept encrypted
+    `default_enabled` whether it handles a tenant's events until somebody decides; False: not before `evb tenants enable`
     `timeout_s` deadline of one run; at most 5 in the shared lane, 300 in its own
     `lane`      "shared", or "own": a topic, a consumer group and workers for this process alone (`evb worker --lane NAME`), so
                 that a slow one has its backlog for itself
@@ -52,6 +53,7 @@ class Process(Generic[ConfigT]):
     business_process: ClassVar[bool] = False
     title: ClassVar[str] = ""
     lane: ClassVar[Literal["shared", "own"]] = "shared"
+    default_enabled: ClassVar[bool] = True
     Config: ClassVar[type[BaseModel]] = NoConfig
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:

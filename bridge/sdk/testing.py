@@ -14,11 +14,12 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import structlog
 
 from bridge.domain import ids
 from bridge.domain.event import Event
+from bridge.egress.addresses import LOOPBACK, networks
+from bridge.egress.client import session
 from bridge.sdk.context import Context
 from bridge.sdk.outcomes import Completed, Outcome, Rejected, RetryLater, Skipped
 from bridge.sdk.process import AnyProcess
@@ -54,12 +55,13 @@ async def run(
     Run a process on an event as the worker does: checked configuration, a thread for a plain function, its deadline.
 
     Shape:  `state` is what it keeps of the event's key, for a process that has state; give one `State()` to several runs.
+            `context.http` reaches this machine and public addresses, so that a test can have a server of its own.
     Raises: pydantic.ValidationError for a configuration that the process refuses, TimeoutError after `timeout_s`, TypeError
             where the process returned no outcome, and whatever the process raises.
     """
     kept = state if state is not None else State()
     mine = State(kept.kept) if process.state else NO_STATE
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=process.timeout_s)) as http:
+    async with session(networks(LOOPBACK), total_s=process.timeout_s) as http:
         execution = ids.execution_id(event.key, process.name)
         context = Context(
             tenant=event.tenant,

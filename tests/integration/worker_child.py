@@ -16,6 +16,7 @@ from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
 from plugins.entity.processes import CreateEntity, UpdateEntity
+from plugins.forward import Forward
 from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Reliable
 
 
@@ -267,6 +268,7 @@ PROCESSES: list[Process[Any]] = [
 ]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler()]
 PROCESSES += [CreateEntity(), UpdateEntity()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Forward()]
 
 
 def plugins() -> Plugins:
