@@ -21,11 +21,13 @@ from confluent_kafka import KafkaError
 from bridge import metrics
 from bridge.domain.execution import Execution, ResultRef, Status
 from bridge.executions import decode, encode
+from bridge.notifications.deliveries import WEBHOOK, webhook_of
 from processors import notices, records
 from processors.clock import now_ms
 from processors.ending import doubt
 from processors.outbox import Record, Report
 from processors.outputs import Output
+from processors.telling import Telling
 from processors.verdicts import Verdict, failed
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class Delivery:
             record = Record(topic, output.key, output.value, output.headers, attempt.given.record.partition)
             around.outbox.send(record, partial(self._output_sent, index, output))
         for step in steps:
-            around.outbox.send(step, partial(self._told, self._confirmed))
+            Telling(attempt, step, self._confirmed).begin()
         if not self._pending:
             self._write()
 
@@ -121,15 +123,9 @@ class Delivery:
         attempt = self._attempt
         send = partial(attempt.around.outbox.send, record, recorded)
         if execution.status.final and notices.concerns(attempt):
-            attempt.around.outbox.send(notices.outcome(attempt, execution), partial(self._told, send))
+            Telling(attempt, notices.outcome(attempt, execution), send).begin()
         else:
             send()
-
-    def _told(self, then: Callable[[], None], error: KafkaError | None, _: Any) -> None:
-        if error is not None:
-            doubt("a notice could not be delivered", error=error.str(), execution=self._attempt.execution_id)
-        if self._attempt.window.alive:
-            then()
 
     def repeat(self, value: bytes) -> None:
         """Send the record of an execution whose results and state Kafka has."""
@@ -148,6 +144,8 @@ class Delivery:
         around.executions.ordered.written(execution_id, message.offset())
         correlation = event.correlation_id or event.key
         around.projection.recorded(event.tenant, execution_id, correlation, message.offset(), value)
+        if attempt.process.name == WEBHOOK:
+            around.projection.posted(event.tenant, webhook_of(event), execution_id, ended)
         self._measure(ended)
         if not attempt.window.alive:
             return

@@ -14,9 +14,8 @@ import msgspec
 
 from bridge.domain import ids
 from bridge.domain.execution import Execution, Status
-from bridge.notifications.notice import CORRELATION, FAILED, JSON, SUCCESS, Notice, partition_of, written
+from bridge.notifications.notice import CORRELATION, FAILED, JSON, SUCCESS, Notice
 from processors.clock import now_ms
-from processors.outbox import Record
 from processors.outputs import Output
 from processors.verdicts import Verdict
 
@@ -46,15 +45,15 @@ def concerns(attempt: Attempt) -> bool:
     return process.business_process and type_.startswith(MESSAGES) and type_.endswith(f".{process.name}")
 
 
-def steps(attempt: Attempt, verdict: Verdict) -> Iterator[Record]:
+def steps(attempt: Attempt, verdict: Verdict) -> Iterator[Notice]:
     """Give the notices of the steps that a verdict publishes."""
     if verdict.outputs and concerns(attempt):
         for output in verdict.outputs:
             if output.event is None and ":" in output.type:
-                yield _record(attempt, _step(attempt, output))
+                yield _step(attempt, output)
 
 
-def outcome(attempt: Attempt, execution: Execution) -> Record:
+def outcome(attempt: Attempt, execution: Execution) -> Notice:
     """Give the notice of an execution that has ended."""
     event = attempt.given.event
     _, kind, subtype, _ = (*event.type.split("."), "", "", "")[:4]
@@ -67,7 +66,7 @@ def outcome(attempt: Attempt, execution: Execution) -> Record:
         cause=None if well else execution.reason,
         result=msgspec.Raw(execution.data.encode()),
     )
-    notice = Notice(
+    return Notice(
         id=ids.notice_id(execution.execution_id),
         tenant=event.tenant,
         type=SUCCESS if well else FAILED,
@@ -77,7 +76,6 @@ def outcome(attempt: Attempt, execution: Execution) -> Record:
         correlation=event.attributes.get(CORRELATION, ""),
         causation=event.key,
     )
-    return _record(attempt, notice)
 
 
 def _step(attempt: Attempt, output: Output) -> Notice:
@@ -93,9 +91,3 @@ def _step(attempt: Attempt, output: Output) -> Notice:
         correlation=event.attributes.get(CORRELATION, ""),
         causation=subject or event.key,
     )
-
-
-def _record(attempt: Attempt, notice: Notice) -> Record:
-    topics = attempt.around.topics
-    key, headers, value = written(notice)
-    return Record(topics.notifications, key, value, headers, partition_of(notice.tenant, topics.partitions))

@@ -9,6 +9,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from bridge import logs, metrics, topics
+from bridge.credentials import Vault
+from bridge.decisions.decide import Decisions
+from bridge.decisions.holds import ObjectHolds
 from bridge.domain.retry import tiers
 from bridge.egress.addresses import networks
 from bridge.egress.client import session
@@ -19,9 +22,11 @@ from bridge.kafka.admin import TopicState, retry_topics
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.kafka.progress import Progress
+from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
 from bridge.registry.announcing import ASKED, Announcer, Vitals
+from bridge.registry.changes import Changes
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app, reaching
@@ -48,6 +53,7 @@ from processors.states import States, StateTable
 from processors.surroundings import Surroundings, Topics
 from processors.tables import ExecutionsTable, UsageTable
 from processors.watchdog import Watchdog
+from processors.webhooks import Webhooks, giving_up
 from processors.witness import Witness
 
 LINGER_MS = 5.0
@@ -114,7 +120,8 @@ class Parts:
         )
         before_leaving(journal.clear)
         books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
-        self.router = Router(around, plugins.processes, Routing(registry), books)
+        processes = plugins.processes if lane else (*plugins.processes, self._webhooks())
+        self.router = Router(around, processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
         self._agent(source, "route")
         if not lane:
@@ -175,6 +182,14 @@ class Parts:
         if not self._settings.worker_lane:
             app.tables.add(usage)
         return executions, usage
+
+    def _webhooks(self) -> Webhooks:
+        """Make the process that posts to webhooks; it may disable one, which is a decision."""
+        settings, registry = self._settings, self._registry
+        holds = ObjectHolds(self._pipe, settings)
+        decisions = Decisions(settings, topics.REGISTRY, self._pipe, self._producer, holds, registry.fate)
+        stop = giving_up(Changes(registry, decisions), self._pipe, Keys(settings.topic_prefix))
+        return Webhooks(registry, Vault(settings.secret_keys.get_secret_value()), len(tiers(settings.retry_tiers)) + 1, stop)
 
     def _state_tables(self, app: WorkerApp) -> dict[str, StateTable]:
         """Make a table for each state; a process that has one runs in the shared lane only."""

@@ -77,6 +77,11 @@ def notice_id(execution: str) -> str:
     return _uuid5(execution, "outcome")
 
 
+def delivery_key(notice: str, webhook: str) -> str:
+    """Name the delivery of a notice to a webhook."""
+    return _uuid5(notice, "webhook", webhook)
+
+
 def result_id(execution: str, index: int) -> str:
     """Name the `index`-th result (from 0) of an execution."""
     return _uuid5(execution, index)

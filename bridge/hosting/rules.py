@@ -28,7 +28,7 @@ SHARED_LANE_S = 5.0
 OWN_LANE_S = 300.0
 
 MOST_RETRIES = 20
-RESERVED = frozenset({"buildable"})
+RESERVED = frozenset({"buildable", "webhook"})
 MEMORY_MB = range(16, 65_537)
 
 
@@ -50,7 +50,7 @@ def _name(process: AnyProcess) -> Iterator[str]:
             "such as 'crm-sync'"
         )
     elif name in RESERVED:
-        yield f"name is {name!r}, whose result topic is that of a dialect; choose another one"
+        yield f"name is {name!r}, which is taken by the bridge itself; choose another one"
 
 
 def _version(process: AnyProcess) -> Iterator[str]:

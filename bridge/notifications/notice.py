@@ -7,6 +7,8 @@ Written by the worker, read by the feeds. All notices of a tenant lie in one par
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,8 +52,8 @@ def partition_of(tenant: str, partitions: int) -> int:
     return zlib.crc32(tenant.encode()) % partitions
 
 
-def written(notice: Notice) -> tuple[bytes, list[tuple[str, bytes]], bytes]:
-    """Give a notice's record: key, headers, value."""
+def event_of_notice(notice: Notice) -> Event:
+    """Give a notice as an event."""
     attributes = {
         "specversion": "1.0",
         "id": notice.id,
@@ -66,12 +68,21 @@ def written(notice: Notice) -> tuple[bytes, list[tuple[str, bytes]], bytes]:
         attributes[CORRELATION] = notice.correlation
     if notice.payload:
         attributes["datacontenttype"] = JSON
-    return notice.tenant.encode(), headers_of(Event(attributes)), notice.payload
+    return Event(attributes, notice.payload)
+
+
+def written(notice: Notice) -> tuple[bytes, list[tuple[str, bytes]], bytes]:
+    """Give a notice's record: key, headers, value."""
+    return notice.tenant.encode(), headers_of(event_of_notice(notice)), notice.payload
 
 
 def read(headers: Sequence[tuple[str, bytes]] | None, value: bytes | None) -> Notice:
     """Read a notice's record. Raises: ValueError (InvalidEvent is none) and KeyError where it is none of ours."""
-    event = event_of(headers, value)
+    return notice_of(event_of(headers, value))
+
+
+def notice_of(event: Event) -> Notice:
+    """Read a notice from an event. Raises: ValueError and KeyError where it is none."""
     given = event.attributes
     return Notice(
         id=event.id,
@@ -97,3 +108,28 @@ def document(notice: Notice) -> dict[str, Any]:
         "correlationId": notice.correlation or None,
         "causationId": notice.causation,
     }
+
+
+def posted(notices: Sequence[Notice], *, batch: bool) -> bytes:
+    """
+    Give notices as webhooks get them: members begin with capitals, and everything is ASCII.
+
+    Shape: one object; with `batch` a list of them.
+    """
+    objects = [_object(notice) for notice in notices]
+    text = f"[{','.join(objects)}]" if batch else objects[0]
+    return NOT_ASCII.sub(_escaped, text).encode()
+
+
+NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+
+
+def _object(notice: Notice) -> str:
+    members = {name[0].upper() + name[1:]: value for name, value in document(notice).items() if name != "payload"}
+    payload = (notice.payload or b"null").decode()
+    return f'{json.dumps(members)[:-1]}, "Payload": {payload}}}'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Write a character, which can only stand in a text of the JSON, as its escapes."""
+    return json.dumps(found.group())[1:-1]

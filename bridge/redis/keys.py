@@ -21,6 +21,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
 | `<p>:<tenant>:feed:<source>:lease` | string | who has the next batch of a feed (a token, for seconds) |
 | `<p>:<tenant>:feed:<source>:batch` | string | the batch that was given last, or up to where nothing lies |
+| `<p>:<tenant>:webhook:<id>` | sorted set | the executions that posted to it last, by the time of their last attempt |
 | `<p>:<tenant>:state:<state>:<key>` | string | `<version>|<JSON>`: what processes keep of the key; nothing: not any more |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
@@ -117,6 +118,10 @@ class Keys:
     def feed(self, tenant: str, source: str, what: str) -> str:
         """Where the `lease` of a feed of notices is, and the `batch` that was given last."""
         return f"{self.prefix}:{tenant}:feed:{source}:{what}"
+
+    def webhook(self, tenant: str, id_: str) -> str:
+        """Where the last deliveries to a webhook are."""
+        return f"{self.prefix}:{tenant}:webhook:{id_}"
 
     def state(self, tenant: str, state: str, key: str) -> str:
         """Where what processes keep of a key is."""

@@ -108,6 +108,10 @@ class Projection:
         if row is not None:
             self._add(listed(self._keys, event, row, self._keep_s), len(event.data) + SUMMARY_BYTES)
 
+    def posted(self, tenant: str, webhook: str, execution_id: str, at_ms: int) -> None:
+        """Say that an attempt to post to a webhook has its record."""
+        self._add(operations.posted(self._keys, tenant, webhook, execution_id, at_ms, self._forget_s), SUMMARY_BYTES)
+
     def kept(self, state: str, record_key: bytes, version: int, value: bytes) -> None:
         """Say that Kafka has what processes keep of a key under a state; the key is `<tenant>/<key>`."""
         tenant, _, key = record_key.decode().partition("/")

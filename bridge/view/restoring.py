@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from bridge.claims.rows import listed, row_of
 from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import InvalidEvent
+from bridge.notifications.deliveries import SOURCE, WEBHOOK
 from bridge.redis import operations
 from bridge.redis.keys import Keys
 from bridge.redis.operations import Operation
@@ -37,6 +38,8 @@ class Names(msgspec.Struct):
     execution_id: str
     tenant: str
     correlation_id: str
+    process: str
+    event_source: str
 
 
 class Restoring:
@@ -90,7 +93,11 @@ class Restoring:
         names = self._names.decode(value)
         self.executions += 1
         offset = message.offset() or 0
-        return [operations.recorded(self._keys, names.tenant, names.execution_id, names.correlation_id, offset, value, forget_s)]
+        found = [operations.recorded(self._keys, names.tenant, names.execution_id, names.correlation_id, offset, value, forget_s)]
+        if names.process == WEBHOOK:
+            webhook, at_ms = names.event_source.removeprefix(SOURCE), message.timestamp()[1]
+            found.append(operations.posted(self._keys, names.tenant, webhook, names.execution_id, at_ms, forget_s))
+        return found
 
     def _state(self, message: Message) -> list[Operation]:
         value = message.value()

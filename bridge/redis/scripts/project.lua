@@ -11,6 +11,7 @@
 --   B key list member ms oldest at row            a confirmed event is in the list of its name, from which older ones than
 --                                                  `oldest` (ms) go
 --   K key version value                            what processes keep of a key
+--   W key ms execution most at                      an execution has posted to a webhook, or tried to; the last ones are kept
 --   P partition next                               the router has finished all offsets before `next`
 -- Returns the epoch.
 
@@ -113,6 +114,11 @@ while i <= n do
     extend(a[i + 1], tonumber(a[i + 6]))
     extend(a[i + 2], tonumber(a[i + 6]))
     i = i + 8
+  elseif op == 'W' then
+    redis.call('ZADD', a[i + 1], 'GT', a[i + 2], a[i + 3])
+    redis.call('ZREMRANGEBYRANK', a[i + 1], 0, -1 - a[i + 4])
+    extend(a[i + 1], tonumber(a[i + 5]))
+    i = i + 6
   elseif op == 'K' then
     local known = string.match(redis.call('GETRANGE', a[i + 1], 0, 24), '^(%d+)|')
     if not known or tonumber(known) <= tonumber(a[i + 2]) then redis.call('SET', a[i + 1], a[i + 2] .. '|' .. a[i + 3]) end
