@@ -19,7 +19,7 @@ from bridge.kafka.producer import LoopProducer
 from bridge.kafka.progress import Progress
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
-from bridge.registry.announcing import ASKED, Announcer, Vitals
+from bridge.registry.announcing import ASKED, Announcer, Vitals, announced
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app, reaching
@@ -69,13 +69,12 @@ class Parts:
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
-        processes = {process.name: (process.version, tuple(process.events)) for process in plugins.processes}
         before = next((one for one in registry.announced() if one.slot == settings.worker_slot), None)
         rates = Rates(time.monotonic)
         self._announcer = Announcer(
             settings,
             self._producer,
-            processes,
+            [announced(process) for process in plugins.processes],
             worker,
             before.stalls if before else {},
             lambda: Vitals(tuple(self._watchdog.gauges.announced()), rates.take()),

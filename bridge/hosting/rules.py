@@ -21,6 +21,7 @@ from bridge.sdk.process import AnyProcess, Process
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME_CHARS = 60
 VERSION_CHARS = 40
+TITLE_CHARS = 100
 SHARED_LANE_S = 5.0
 """Longest deadline of a process in the shared lane."""
 
@@ -133,6 +134,21 @@ def _ordered(process: AnyProcess) -> Iterator[str]:
         yield f"ordered is {process.ordered!r:.40}; it is True or False"
 
 
+def _business(process: AnyProcess) -> Iterator[str]:
+    if not isinstance(process.business_process, bool):
+        yield f"business_process is {process.business_process!r:.40}; it is True or False"
+    elif process.business_process:
+        pattern = f"eventingress.*.*.{getattr(process, 'name', '')}"
+        if pattern not in (getattr(process, "events", None) or ()):
+            yield f"it is a business process, whose messages have types of their own; add {pattern!r} to events"
+
+
+def _title(process: AnyProcess) -> Iterator[str]:
+    title: Any = process.title
+    if not isinstance(title, str) or len(title) > TITLE_CHARS or not title.isprintable() or title != title.strip():
+        yield f"title is {title!r:.80}; give a text of at most {TITLE_CHARS} characters that people can read, or none"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -167,6 +183,8 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _memory,
     _retry,
     _ordered,
+    _business,
+    _title,
     _config,
     _run,
 )

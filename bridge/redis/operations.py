@@ -7,10 +7,11 @@ The projection (live) and the rebuild (from Kafka) both write the view through t
 
 from __future__ import annotations
 
+from bridge.domain.event import Event
 from bridge.domain.execution import Execution
 from bridge.domain.ids import execution_id
 from bridge.domain.view import EventSummary
-from bridge.redis.keys import Keys, event_member, execution_member, pointer
+from bridge.redis.keys import Keys, event_member, execution_member, list_member, pointer
 from bridge.redis.pipe import Argument
 from bridge.summaries import encode
 
@@ -55,6 +56,17 @@ def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forge
         summary.key,
         summary.correlation_id,
     )
+
+
+def listed(keys: Keys, event: Event, field: str, where: str, created_ms: int, keep_s: int, row: bytes) -> Operation:
+    """
+    A confirmed event is in the list at `where`, whose reader finds its row in a field of the event's entry.
+
+    Shape:  `keep_s` is how long events are shown.
+    Raises: ValueError for an event key that is no UUID.
+    """
+    name, member = keys.event(event.tenant, event.key), list_member(event.key)
+    return (b"B", name, field, where, member, created_ms, created_ms - keep_s * 1000, created_ms // 1000 + keep_s, row)
 
 
 def passed(place: int | str, next_offset: int) -> Operation:

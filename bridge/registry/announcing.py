@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,7 @@ from bridge.registry.objects import (
     encode,
     ref_of,
 )
+from bridge.sdk.process import AnyProcess
 from bridge.settings import Settings
 
 HEARTBEAT_S: Final = 10.0
@@ -42,9 +43,16 @@ class Vitals:
     rates: tuple[AnnouncedRate, ...] = ()
 
 
+def announced(process: AnyProcess) -> AnnouncedProcess:
+    """Say of a process what others need to know who do not have its plugin."""
+    title = process.title or process.name.replace("-", " ").title()
+    business = process.business_process
+    return AnnouncedProcess(process.name, process.version, tuple(process.events), business, title if business else "")
+
+
 class Announcer:
     """
-    Announces the processes (name -> version and patterns) of one worker; `instance` tells two workers in one slot apart.
+    Announces the processes of one worker; `instance` tells two workers in one slot apart.
 
     `stalls` is what earlier lives of the slot counted, `vitals()` is asked at every heartbeat.
     """
@@ -53,13 +61,13 @@ class Announcer:
         self,
         settings: Settings,
         producer: LoopProducer,
-        processes: Mapping[str, tuple[str, tuple[str, ...]]],
+        processes: Iterable[AnnouncedProcess],
         instance: str,
         stalls: Mapping[str, int] | None = None,
         vitals: Callable[[], Vitals] = Vitals,
     ) -> None:
         self._settings, self._producer, self._instance = settings, producer, instance
-        self._processes = tuple(AnnouncedProcess(name, *about) for name, about in sorted(processes.items()))
+        self._processes = tuple(sorted(processes, key=lambda one: one.name))
         self.stalls, self._vitals = dict(stalls or {}), vitals
         self._since_ms, self._unheard_since = now_ms(), 0.0
 

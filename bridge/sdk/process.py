@@ -35,6 +35,9 @@ class Process(Generic[ConfigT]):
     `memory_mb` with isolation "process": how much memory a run may take beyond what the child has once the plugin is imported
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
+    `business_process` the Event Ingress dialect offers it: event types can name it, and it gets their messages, whose type is
+                `eventingress.<event type>.<subtype>.<name>`; `events` must have the pattern `eventingress.*.*.<name>`
+    `title`     the name that people see, such as "Create Entity"; empty: made from `name`
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
     """
 
@@ -46,6 +49,8 @@ class Process(Generic[ConfigT]):
     memory_mb: ClassVar[int] = 256
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
+    business_process: ClassVar[bool] = False
+    title: ClassVar[str] = ""
     lane: ClassVar[Literal["shared", "own"]] = "shared"
     Config: ClassVar[type[BaseModel]] = NoConfig
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.registry.announcing import Announcer
+from bridge.registry.objects import AnnouncedProcess
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.web_under_test import Server, free_port, until, web_server
 
-ALIKE = {"audit": ("1.0.0", ("a.*",))}
-NEWER = {"audit": ("1.1.0", ("a.*",))}
+ALIKE = [AnnouncedProcess("audit", "1.0.0", ("a.*",))]
+NEWER = [AnnouncedProcess("audit", "1.1.0", ("a.*",))]
 
 
-def announce(settings: Settings, *sets: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+def announce(settings: Settings, *sets: Sequence[AnnouncedProcess]) -> None:
     """Announce as a worker of slot 0, 1 … would, once each."""
 
     async def run() -> None:
