@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bridge.domain.errors import BridgeError, InvalidEvent, NotAllowed, NotAuthenticated
+from bridge.domain.errors import BridgeError, InvalidEvent, InvalidValue, NotAllowed, NotAuthenticated
 from web.dialects.eventingress.wire import Wrong
 from web.http import problems
 from web.http.limits import Header
@@ -29,7 +29,7 @@ def answer_of(error: BridgeError, request_id: str) -> Answer:
         return _invalid(error, kept)
     if error.status == BridgeError.status:
         return refusal(500, INTERNAL, "INTERNAL_SERVER_ERROR", kept)
-    code = error.code.upper().replace("-", "_")
+    code = "" if isinstance(error, InvalidValue) else error.code.upper().replace("-", "_")  # as the document's example
     return refusal(error.status, error.detail, code, kept, kind="Forbidden" if isinstance(error, NotAllowed) else "Error")
 
 

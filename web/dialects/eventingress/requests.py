@@ -53,7 +53,7 @@ def sent(given: Reader, types: Callable[[str], EventType | None]) -> Sent:
     """Read `POST /v1/events`; `types` finds an event type by its key in lower case."""
     event_type, subtype = _subtype(given, types)
     entity_id = given.uuid("entityId")
-    if subtype.business_process == UPDATE and not given.raw("entityId"):
+    if subtype.business_process == UPDATE and given.raw("entityId") in (b"", b'""'):
         given.complain("entityId", f"is required for the business process {UPDATE}", None, "REQUIRED")
     source, correlation_id = given.text("source", SOURCE_CHARS), given.text("correlationId", CORRELATION_CHARS)
     return Sent(event_type, subtype, entity_id, source, correlation_id, given.integer("priority"), given.raw("payload"))
