@@ -22,6 +22,7 @@ from bridge.topics import TAKEN
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME_CHARS = 60
 VERSION_CHARS = 40
+TITLE_CHARS = 100
 SHARED_LANE_S = 5.0
 """Longest deadline of a process in the shared lane."""
 
@@ -151,6 +152,21 @@ def _default_enabled(process: AnyProcess) -> Iterator[str]:
         yield f"default_enabled is {process.default_enabled!r:.40}; it is True or False"
 
 
+def _business(process: AnyProcess) -> Iterator[str]:
+    if not isinstance(process.business_process, bool):
+        yield f"business_process is {process.business_process!r:.40}; it is True or False"
+    elif process.business_process:
+        pattern = f"eventingress.*.*.{getattr(process, 'name', '')}"
+        if pattern not in (getattr(process, "events", None) or ()):
+            yield f"it is a business process, whose messages have types of their own; add {pattern!r} to events"
+
+
+def _title(process: AnyProcess) -> Iterator[str]:
+    title: Any = process.title
+    if not isinstance(title, str) or len(title) > TITLE_CHARS or not title.isprintable() or title != title.strip():
+        yield f"title is {title!r:.80}; give a text of at most {TITLE_CHARS} characters that people can read, or none"
+
+
 def _config(process: AnyProcess) -> Iterator[str]:
     config: Any = process.Config
     if not isinstance(config, type) or not issubclass(config, BaseModel):
@@ -187,6 +203,8 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _ordered,
     _state,
     _default_enabled,
+    _business,
+    _title,
     _config,
     _run,
 )

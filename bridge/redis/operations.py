@@ -7,10 +7,11 @@ The projection (live) and the rebuild (from Kafka) both write the view through t
 
 from __future__ import annotations
 
+from bridge.domain.event import Event
 from bridge.domain.execution import Execution
 from bridge.domain.ids import execution_id
 from bridge.domain.view import EventSummary
-from bridge.redis.keys import Keys, event_member, execution_member, pointer
+from bridge.redis.keys import Keys, event_member, execution_member, list_member, pointer
 from bridge.redis.pipe import Argument
 from bridge.summaries import encode
 
@@ -68,6 +69,17 @@ def posted(keys: Keys, tenant: str, webhook: str, name: str, at_ms: int, forget_
 def kept(keys: Keys, state: str, tenant: str, key: str, version: int, value: bytes) -> Operation:
     """What processes keep of a tenant's key under a state, as JSON; nothing where they keep nothing any more."""
     return (b"K", keys.state(tenant, state, key), version, value)
+
+
+def listed(keys: Keys, event: Event, field: str, where: str, created_ms: int, keep_s: int, row: bytes) -> Operation:
+    """
+    A confirmed event is in the list at `where`, whose reader finds its row in a field of the event's entry.
+
+    Shape:  `keep_s` is how long events are shown.
+    Raises: ValueError for an event key that is no UUID.
+    """
+    name, member = keys.event(event.tenant, event.key), list_member(event.key)
+    return (b"B", name, field, where, member, created_ms, created_ms - keep_s * 1000, created_ms // 1000 + keep_s, row)
 
 
 def passed(place: int | str, next_offset: int) -> Operation:

@@ -129,13 +129,15 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: Millis = 0
 
 
-class AnnouncedProcess(msgspec.Struct, frozen=True):
-    """A process that a live worker runs, as it says of itself."""
+class AnnouncedProcess(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process that a live worker runs; `business_process`: event types can name it, and people know it as `title`."""
 
     name: str
     version: str
     patterns: tuple[str, ...]
     default_enabled: bool = True
+    business_process: bool = False
+    title: str = ""
 
 
 class AnnouncedPartition(msgspec.Struct, frozen=True, array_like=True):

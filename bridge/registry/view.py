@@ -17,8 +17,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
-from bridge.domain.limits import DEFAULT_WINDOWS, Window
+from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry import fields, objects
+from bridge.registry.ingress import Points
 from bridge.registry.ingress_index import IngressIndex
 from bridge.registry.objects import (
     Announcement,
@@ -88,6 +89,16 @@ class View:
         """Give the rate windows that hold for a tenant."""
         found = self._tenants.get(tenant)
         return found.limits if found else DEFAULT_WINDOWS
+
+    def ingress_windows(self, tenant: str) -> tuple[Window, ...]:
+        """Give how often a tenant may ask the Event Ingress dialect."""
+        found = self._tenants.get(tenant)
+        return found.ingress_limits if found else INGRESS_WINDOWS
+
+    def ingress_points(self, tenant: str) -> Points:
+        """Give what a tenant's messages may weigh."""
+        found = self._tenants.get(tenant)
+        return found.ingress_points if found else Points()
 
     def api_key(self, digest: bytes) -> Credential | None:
         """Give the API key of a SHA-256 digest (32 bytes), whatever its state."""

@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from bridge.claims.rows import listed, row_of
 from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import InvalidEvent
+from bridge.ingress import rows
 from bridge.notifications.deliveries import SOURCE, WEBHOOK
 from bridge.redis import operations
 from bridge.redis.keys import Keys
@@ -80,6 +81,8 @@ class Restoring:
         found = [operations.stored(self._keys, summary, partition, offset, forget_s)]
         if (row := row_of(event, message.timestamp()[1])) is not None:
             found.append(listed(self._keys, event, row, self._keep_s))
+        if (sent := rows.listed(self._keys, event, summary.accepted_ms, self._keep_s)) is not None:
+            found.append(sent)
         self.events += 1
         if offset >= self._passed.get(partition, 0) and not summary.causation_id:
             for process in self._expect(summary.tenant, summary.type):

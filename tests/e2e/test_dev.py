@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psutil
 import pytest
@@ -152,6 +152,20 @@ def test_an_emitted_event_is_processed_and_claimed_and_seen_in_one_look_up(produ
     told = subprocess.run([*EVB, "events", "get", key, "--data", str(product.data)], capture_output=True, text=True, check=True)
     assert "transaction mailer  finished" in told.stdout
     assert pair["test"].startswith("sk_test_1_")
+
+
+def test_a_message_is_accepted_and_seen_with_the_ready_files_client(product: Dev) -> None:
+    client = product.info["eventingress"]
+    form = urlencode({"grant_type": "client_credentials"} | {name: client[name] for name in ("client_id", "client_secret")})
+    token = product.call("POST", "/connect/token", form.encode(), content_type="application/x-www-form-urlencoded")[1]
+    caller = {"authorization": f"Bearer {token['access_token']}", "x_tenant_id": client["tenant_id"]}
+    message = {"eventType": "externaldata", "eventSubtype": "createentity", "payload": {"type": "Company"}}
+    status, sent = product.call(
+        "POST", "/eventingress/v1/events", json.dumps(message).encode(), content_type="application/json", **caller
+    )
+    assert status == 202, sent
+    status, shown = product.call("GET", f"/eventingress/v1/events/{sent['data']['eventId']}", **caller)
+    assert (status, shown["data"]["eventData"]) == (200, message["payload"])
 
 
 def _settled(dev: Dev, key: str) -> Any:

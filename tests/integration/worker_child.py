@@ -253,6 +253,23 @@ class Doubler(Process[NoConfig]):
         return Completed(data=2 * kept["sum"] if kept else None)
 
 
+class OpenAccount(Process[NoConfig]):
+    """A business process that ends as its payload says, and names the entities that the payload names."""
+
+    name, version, retry = "open-account", "1.0.0", ("300ms",)
+    events, business_process, title = ("eventingress.*.*.open-account",), True, "Open an Account"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        wanted = event.json() or {}
+        if "rejects" in wanted:
+            return Rejected("unknown-entity", "there is no such entity")
+        if "skips" in wanted:
+            return Skipped("nothing to do")
+        if context.attempt <= wanted.get("fails", 0):
+            return RetryLater("the bank is closed")
+        return Completed(data={"entities": wanted.get("entities"), "attributes": dict(event.attributes)})
+
+
 PROCESSES: list[Process[Any]] = [
     Quick(),
     Slow(),
@@ -265,6 +282,7 @@ PROCESSES: list[Process[Any]] = [
     Broken(),
     Lazy(),
     Local(),
+    OpenAccount(),
 ]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler()]
 PROCESSES += [CreateEntity(), UpdateEntity()]

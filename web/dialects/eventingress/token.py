@@ -37,14 +37,14 @@ class Asked(NamedTuple):
 
 async def give_token(request: Request, services: Services) -> Answer:
     """Answer `POST /connect/token`; where another issuer makes the tokens, there is no such path."""
-    if not services.tokens.made_here:
+    if not services.ingress.tokens.made_here:
         raise NotFound("Tokens come from another issuer.")
     fields = _fields(request)
     grant = fields.get("grant_type")
     if grant not in (None, GRANT):
         return _refusal(400, "unsupported_grant_type", f"The grant type is {GRANT}.")
     asked = _asked(request, fields)
-    issued = services.tokens.issue(asked.client_id, asked.secret, asked.scopes)
+    issued = services.ingress.tokens.issue(asked.client_id, asked.secret, asked.scopes)
     shown = {"access_token": issued.text, "expires_in": issued.lifetime_s, "token_type": "Bearer"}
     return Answer(200, orjson.dumps(shown | {"scope": " ".join(issued.scopes)}), JSON_ANSWER)
 
