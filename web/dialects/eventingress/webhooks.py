@@ -13,6 +13,7 @@ from bridge.domain.moments import iso
 from bridge.domain.principal import Principal
 from bridge.egress.addresses import Networks, networks
 from bridge.egress.errors import EgressError
+from bridge.egress.signing import key_of
 from bridge.egress.urls import URL_CHARS, url_fault
 from bridge.notifications.deliveries import Delivery, last_deliveries
 from bridge.notifications.notice import Notice
@@ -101,8 +102,8 @@ def wished(given: Reader, allowed: Networks, *, new: bool) -> Wish:
     url, secret = given.text("url", URL_CHARS, required=True), given.text("secret", CHARS, required=new)
     if url and (fault := url_fault(url, allowed)):
         given.complain("url", f"cannot be used: {fault}", None)
-    if 0 < len(secret) < SECRET_CHARS:
-        given.complain("secret", f"must have {SECRET_CHARS} characters at least", None)
+    if secret and (fault := _secret_fault(secret)):
+        given.complain("secret", fault, None)
     types = given.texts("eventTypes", len(TYPES) + 50, CHARS, required=True)
     if ALL in types and len(types) > 1:
         given.complain("eventTypes", f"has {ALL}, which means all of them, beside others", None)
@@ -115,6 +116,16 @@ def wished(given: Reader, allowed: Networks, *, new: bool) -> Wish:
         addresses=tuple(given.texts("emailAddresses", ADDRESSES, 254)),
         batch=_batch(given),
     )
+
+
+def _secret_fault(secret: str) -> str:
+    if len(secret) < SECRET_CHARS:
+        return f"must have {SECRET_CHARS} characters at least"
+    try:
+        key_of(secret)
+    except ValueError as err:
+        return f"cannot be used: {err}"
+    return ""
 
 
 def _batch(given: Reader) -> int:
