@@ -22,7 +22,7 @@ class Slow(Process[NoConfig]):
 class Keeper(Process[NoConfig]):
     """Keep the last event of a key, and how many there were."""
 
-    name, version, events, state = "keeper", "1.0.0", ("kept.posted",), "kept"
+    name, version, events, state, ordered = "keeper", "1.0.0", ("kept.posted",), "kept", True
 
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         before = context.state.get() or {"seen": 0}
