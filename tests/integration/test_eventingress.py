@@ -252,7 +252,9 @@ def test_events_of_other_doors_are_no_messages(house: House) -> None:
         "POST", "/events", json.dumps(forged).encode(), x_api_key=key, content_type="application/cloudevents+json"
     )
     assert answer.status == 202, answer.body
-    assert house.acme.call("GET", f"/v1/events/{answer.json()['key']}").status == 404
+    made = answer.json()["key"]
+    until(lambda: house.server.ask("GET", f"/events/{made}", x_api_key=key).json()["settled"], 30)
+    assert house.acme.call("GET", f"/v1/events/{made}").status == 404, "nor when the worker has come to it"
     for wrong in ("x", str(uuid.uuid4()), "..%2f", "a%00b"):
         assert house.acme.call("GET", f"/v1/events/{wrong}").status in (400, 404)
 
