@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from bridge.domain import limits
 from bridge.domain.errors import Misconfigured
 from bridge.domain.retry import tiers
+from bridge.egress.addresses import networks
 
 PREFIX = "EVB_"
 AMBIENT = {
@@ -188,7 +189,13 @@ class Settings(BaseSettings):
         "stacks and ends, to be started again. Time in which Kafka does not answer does not count.",
     )
     secret_keys: SecretStr = Field(
-        SecretStr(""), description="Fernet keys, comma-separated; the first encrypts signing secrets, all decrypt."
+        SecretStr(""),
+        description="Fernet keys, comma-separated; the first encrypts signing secrets and secret options, all decrypt.",
+    )
+    egress_allowed_networks: str = Field(
+        "",
+        description="Networks that processes may reach by `context.http` beside public addresses, comma-separated, such as "
+        "`10.1.0.0/16,fd00::/8`; empty: none.",
     )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: readable in a terminal, JSON elsewhere.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
@@ -197,6 +204,12 @@ class Settings(BaseSettings):
     @classmethod
     def _readable(cls, value: str) -> str:
         tiers(value)
+        return value
+
+    @field_validator("egress_allowed_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        networks(value)
         return value
 
     @classmethod

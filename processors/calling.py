@@ -19,6 +19,7 @@ from bridge.domain.event import Event
 from bridge.hosting.rules import child_fault
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
+from bridge.settings import Settings
 from processors.ending import doubt
 from processors.isolation import Isolation
 from processors.turns import Turns
@@ -41,9 +42,9 @@ Way = Callable[[AnyProcess, Event, Context[Any], Ended], Coroutine[Any, Any, Non
 class Caller:
     """Runs processes; `ended(outcome or Failure)` is called exactly once per call, on the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, wanted: logs.Wanted) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> None:
         self._loop = loop
-        self._isolation = Isolation(wanted)
+        self._isolation = Isolation(settings)
         self._turns = Turns(THREADS, THREADS_EACH)
         self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
         self._one_suspect = asyncio.Lock()

@@ -41,11 +41,11 @@ class Died(Exception):
 class Child:
     """`ask` is called by one thread, once at a time; `kill` by any thread, at any time."""
 
-    def __init__(self, process: AnyProcess, guard: Guard, logging: isolated.Logging) -> None:
+    def __init__(self, process: AnyProcess, guard: Guard, wanted: isolated.Wanted) -> None:
         self.process, self._guard = process, guard
         self._killed = self._watched = self._loaded = False
         self._context = OneProcess()
-        self._pool = pebble.ProcessPool(1, initializer=isolated.begin, initargs=(logging,), context=self._context)
+        self._pool = pebble.ProcessPool(1, initializer=isolated.begin, initargs=(wanted,), context=self._context)
 
     def run(self, request: bytes) -> tuple[object, bool]:
         """

@@ -5,24 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from bridge import logs
 from bridge.domain.event import Event
+from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
+from bridge.sdk.state import State
 from processors.verdicts import Failure, said
 
-if TYPE_CHECKING:  # a child process takes its HTTP client from here, and needs no Kafka
-    from bridge.registry.view import View
-
-HTTP_TOTAL_S, HTTP_CONNECT_S = 5.0, 2.0
-
-
-def http_session() -> aiohttp.ClientSession:
-    """Make the session that all processes share. Called on the running loop; the worker closes it."""
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_TOTAL_S, connect=HTTP_CONNECT_S))
+if TYPE_CHECKING:
+    import aiohttp
 
 
 class Contexts:
@@ -33,14 +27,14 @@ class Contexts:
         self._configs: dict[tuple[str, str], BaseModel | Failure] = {}
         self._generation = -1
 
-    def make(self, process: AnyProcess, event: Event, execution_id: str, attempt: int) -> Context[Any] | Failure:
+    def make(self, process: AnyProcess, event: Event, execution_id: str, attempt: int, state: State) -> Context[Any] | Failure:
         """Give the context of one attempt, or the failure `invalid-config` where the tenant's configuration does not fit."""
         config = self._config(process, event.tenant)
         if isinstance(config, Failure):
             return config
         correlation = event.correlation_id or event.key
         log = logs.of_execution(process.name, event, execution_id)
-        return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http)
+        return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http, state)
 
     def _config(self, process: AnyProcess, tenant: str) -> BaseModel | Failure:
         if self._generation != self._registry.generation:
@@ -49,9 +43,8 @@ class Contexts:
         key = tenant, process.name
         found = self._configs.get(key)
         if found is None:
-            given = self._registry.process_of(tenant, process.name).config
             try:
-                found = process.Config.model_validate(given)
+                found = process.Config.model_validate(self._registry.options_of(tenant, process.name))
             except ValidationError as err:
                 faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors(include_input=False))
                 found = _unfit(tenant, faults)

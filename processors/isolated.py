@@ -49,11 +49,12 @@ class Request(NamedTuple):
     config: Any
 
 
-class Logging(NamedTuple):
-    """The settings of `bridge.logs.Wanted`."""
+class Wanted(NamedTuple):
+    """The settings that a child needs: those of `bridge.logs.Wanted`, and what its HTTP client may reach."""
 
     log_format: str
     log_level: str
+    egress_allowed_networks: str
 
 
 class _Served(NamedTuple):
@@ -62,12 +63,14 @@ class _Served(NamedTuple):
     """The most bytes of address space; 0 where the system does not say how many the child has."""
 
 
+_wanted: list[Wanted] = []
 _served: list[_Served] = []  # one at most: a child serves one process, so that plugins do not share an interpreter
 
 
-def begin(wanted: Logging) -> None:
+def begin(wanted: Wanted) -> None:
     """Lead a session, so that what a plugin starts dies with this child, and let nothing but logs reach the worker's output."""
     os.setsid()
+    _wanted.append(wanted)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(AttributeError):  # only glibc has it
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
@@ -84,7 +87,7 @@ def load(pickled: bytes) -> bytes:
     try:
         process: AnyProcess = pickle.loads(pickled)  # noqa: S301  the worker's own bytes
         if inspect.iscoroutinefunction(process.run):
-            from processors import contexts  # noqa: F401  what the runs will need is there before the limit counts
+            from bridge.egress import client  # noqa: F401  what the runs will need is there before the limit counts
     except BaseException as err:  # noqa: BLE001  the edge to foreign code: whatever the import does
         return answers.encode(Failure("crashed", f"a child process cannot load it: {said(err)}"))
     memory = _address_space()
@@ -129,9 +132,10 @@ def _outcome(process: AnyProcess, request: Request) -> object:
 
 
 async def _with_http(process: AnyProcess, event: Event, context: Context[Any]) -> object:
-    from processors.contexts import http_session
+    from bridge.egress.addresses import networks
+    from bridge.egress.client import session
 
-    async with http_session() as http:
+    async with session(networks(_wanted[0].egress_allowed_networks)) as http:
         return await process.run(event, dataclasses.replace(context, http=http))  # type: ignore[misc]  # a coroutine function
 
 

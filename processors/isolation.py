@@ -17,12 +17,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from bridge import logs
 from bridge.domain.event import Event
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
+from bridge.settings import Settings
 from processors.children import Child, Died
-from processors.isolated import Logging, Request
+from processors.isolated import Request, Wanted
 from processors.pool import Pool
 from processors.verdicts import Failure, said
 
@@ -55,8 +55,8 @@ class _Run:
 class Isolation:
     """One per worker, used on its loop."""
 
-    def __init__(self, wanted: logs.Wanted) -> None:
-        self._pool = Pool(CHILDREN, Logging(wanted.log_format, wanted.log_level))
+    def __init__(self, settings: Settings) -> None:
+        self._pool = Pool(CHILDREN, Wanted(settings.log_format, settings.log_level, settings.egress_allowed_networks))
         self._threads = ThreadPoolExecutor(CHILDREN, thread_name_prefix="child")
         self._room = asyncio.Semaphore(CHILDREN)
         self._shares: defaultdict[AnyProcess, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SHARE))

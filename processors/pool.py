@@ -8,14 +8,14 @@ import threading
 from bridge.sdk.process import AnyProcess
 from processors.children import Child
 from processors.guard import Guard
-from processors.isolated import Logging
+from processors.isolated import Wanted
 
 
 class Pool:
     """Called by threads, at most `most` of them between `take` and `give_back`."""
 
-    def __init__(self, most: int, logging: Logging) -> None:
-        self._most, self._logging = most, logging
+    def __init__(self, most: int, wanted: Wanted) -> None:
+        self._most, self._wanted = most, wanted
         self._guard = Guard()
         self._lock = threading.Lock()
         self._idle: list[Child] = []
@@ -29,7 +29,7 @@ class Pool:
             if child is None:
                 if len(self.children) >= self._most:
                     ended.append(self._gone(self._idle[0]))
-                child = Child(process, self._guard, self._logging)
+                child = Child(process, self._guard, self._wanted)
                 self.children.add(child)
         for one in ended:
             self._end(one)

@@ -18,6 +18,7 @@ from bridge.domain import ids
 from bridge.domain.errors import InvalidEvent
 from bridge.domain.event import MAX_HOPS
 from bridge.hosting.routing import Router as Routing
+from bridge.registry.announcing import announced
 from bridge.sdk.process import AnyProcess
 from processors import standins
 from processors.attempt import Attempt
@@ -39,7 +40,7 @@ class Router:
     def __init__(self, around: Surroundings, processes: Iterable[AnyProcess], routing: Routing, bookkeeping: Bookkeeping) -> None:
         self._around, self._routing, self._books = around, routing, bookkeeping
         self._processes = {process.name: process for process in processes}
-        self._patterns = {process.name: tuple(process.events) for process in self._processes.values()}
+        self._wanting = {name: announced(process) for name, process in self._processes.items()}
         self._loop = asyncio.get_running_loop()
         self._room = around.room
         self.running: dict[str, Attempt] = {}
@@ -122,11 +123,11 @@ class Router:
         """Say which processes get the event, and what their executions are called."""
         event, again = given.event, given.redelivery
         if again is None:
-            for name in self._routing.processes_for(event.tenant, event.type, self._patterns):
+            for name in self._routing.processes_for(event.tenant, event.type, self._wanting):
                 yield self._processes[name], ids.execution_id(event.key, name)
         elif (process := self._processes.get(again.process)) is None:
             yield standins.unknown(again.process), again.execution_id
-        elif not self._routing.enabled(event.tenant, again.process):
+        elif not self._routing.enabled(event.tenant, process.name, self._wanting[process.name]):
             yield standins.disabled(process.name, process.version), again.execution_id
         else:
             yield process, again.execution_id
@@ -149,6 +150,8 @@ class Router:
 
     def _tell_again(self, attempt: Attempt) -> None:
         """Tell the view what recovery has read of an execution: who recorded it may have died before that."""
+        if attempt.process.state:
+            self._around.states.tell(attempt)
         if (found := self._around.executions.recovered.take(attempt.execution_id)) is not None:
             offset, value = found
             event = attempt.given.event
@@ -175,6 +178,8 @@ class Router:
 
     def _finished(self, attempt: Attempt) -> None:
         del self.running[attempt.execution_id]
+        if attempt.process.state:
+            self._around.lanes.leave(attempt.lane)
         attempt.leave_share()
         self._less(attempt.window, attempt.entry)
         self._begin_next(attempt)

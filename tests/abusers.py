@@ -247,6 +247,9 @@ class AsyncAbuser(Process[NoConfig]):
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         if event.type == "async-abuser.says":
             return Completed(type(context.http).__name__)
+        if event.type == "async-abuser.calls":
+            async with context.http.get(event.json()) as answer:
+                return Completed(answer.status)
         if event.type == "async-abuser.cancels":
             raise asyncio.CancelledError
         while True:  # ignores its cancellation

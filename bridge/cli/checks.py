@@ -23,9 +23,9 @@ from bridge.kafka.admin import check_topics, client
 from bridge.redis.address import address
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
-from bridge.registry import Announcement, Registry
+from bridge.registry import Announcement, ProcessSetting, Registry
 from bridge.settings import Settings
-from bridge.topics import REGISTRY, results
+from bridge.topics import REGISTRY
 
 KAFKA_S, REDIS_S, REGISTRY_S, WEB_S = 5.0, 2.0, 10.0, 3.0
 WORKER_S = 60.0
@@ -61,8 +61,8 @@ def brokers(settings: Settings) -> Finding:
 
 
 def topics(settings: Settings, plugins: Plugins) -> list[Finding]:
-    """Compare the topics, the result topics of the installed processes included, with the catalogue."""
-    wrong = check_topics(settings, [results(name) for name in plugins.patterns])
+    """Compare the topics, those of the installed processes included, with the catalogue."""
+    wrong = check_topics(settings, plugins.topics)
     found = [Finding(False, f"{w.topic}: {w.setting} is {w.found}, expected {w.expected}", w.cure) for w in wrong]
     return found or [Finding(True, f"all as they should be, {settings.partitions} partitions each")]
 
@@ -111,13 +111,17 @@ def plugins() -> tuple[Plugins, list[Finding]]:
 
 
 def secrets(settings: Settings, registry: Registry) -> Finding:
-    """Try to decrypt every signing secret that is in force."""
+    """Try to decrypt every signing secret that is in force, and every secret option."""
     vault = Vault(settings.secret_keys.get_secret_value())
     kept = [s for tenant in registry.tenants() for s in registry.secrets(tenant.name) if s.state == "active"]
     lost = [f"{secret.tenant}/{secret.source}" for secret in kept if not _opens(vault, secret.ciphertext)]
     if lost:
         cure = "Give the earlier key in EVB_SECRET_KEYS again, or make new secrets with `evb secrets rotate`."
         return Finding(False, f"{len(lost)} of {len(kept)} signing secrets cannot be decrypted: {', '.join(lost)}", cure)
+    configured = [one for tenant in registry.tenants() for one in registry.process_settings(tenant.name)]
+    if shut := [f"{one.tenant}/{one.process}" for one in configured if not _opens_options(registry, one)]:
+        cure = "Give the earlier key in EVB_SECRET_KEYS again, or the options anew with `evb tenants enable`."
+        return Finding(False, f"secret options cannot be decrypted: {', '.join(shut)}", cure)
     if not vault.has_key:
         return Finding(False, "EVB_SECRET_KEYS is empty: no signing secret can be made", f"Set it to the output of: {NEW_KEY}")
     return Finding(True, f"all {len(kept)} signing secrets can be decrypted")
@@ -186,6 +190,14 @@ def _opens(vault: Vault, ciphertext: str) -> bool:
         return bool(vault.open(ciphertext))
     except Unopenable:
         return False
+
+
+def _opens_options(registry: Registry, setting: ProcessSetting) -> bool:
+    try:
+        registry.options_of(setting.tenant, setting.process)
+    except ValueError:
+        return False
+    return True
 
 
 def _said(err: BaseException) -> str:

@@ -35,6 +35,7 @@ def info(name: str = typer.Argument(help="Name of the process."), as_json: bool 
         "description": (type(process).__doc__ or "").strip(),
         "timeout_s": process.timeout_s,
         "isolation": process.isolation,
+        "default_enabled": process.default_enabled,
         "config": one.config_schema,
     }
     if as_json:
@@ -44,6 +45,8 @@ def info(name: str = typer.Argument(help="Name of the process."), as_json: bool 
     out.print(f"  from      {one.origin}", markup=False)
     out.print(f"  events    {', '.join(one.patterns)}", markup=False)
     apart = f", in a child process with {process.memory_mb} MB" if process.isolation == "process" else ""
+    if not process.default_enabled:
+        out.print(f"  enabled   for the tenants of `evb tenants enable TENANT {name}`", markup=False)
     out.print(f"  deadline  {process.timeout_s:g} s{apart}", markup=False)
     out.print(f"  options   {_options(one.config_schema) or 'none'}", markup=False)
 

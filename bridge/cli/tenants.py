@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -13,12 +14,14 @@ import typer
 from bridge.cli.output import out, show_json, show_rows
 from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
 from bridge.domain.limits import Window
 from bridge.hosting.find import find_processes
 from bridge.registry.ingress import Points
 from bridge.registry.keys import create_key
 from bridge.registry.objects import Tenant
+from bridge.registry.options import shown
 from bridge.registry.session import changing, reading
 from bridge.registry.tenants import change_tenant, create_tenant, find_tenant, set_process
 from bridge.settings import Settings
@@ -63,9 +66,9 @@ def show(name: Name, data: Data = None) -> None:
             raise NotFound(f"There is no tenant {name}.")
         hidden = {"digest", "ciphertext", "test", "live"}
         credentials = [*registry.api_keys(name), *registry.secrets(name), *registry.pairs(name), *registry.ingress.clients(name)]
-        shown = [{k: v for k, v in msgspec.to_builtins(one).items() if k not in hidden} for one in credentials]
-        processes = [msgspec.to_builtins(one) for one in registry.process_settings(name)]
-    show_json(_row(tenant) | {"credentials": shown, "processes": processes})
+        known = [{k: v for k, v in msgspec.to_builtins(one).items() if k not in hidden} for one in credentials]
+        processes = [msgspec.to_builtins(one) | {"config": shown(one.config)} for one in registry.process_settings(name)]
+    show_json(_row(tenant) | {"credentials": known, "processes": processes})
 
 
 @app.command()
@@ -120,11 +123,14 @@ Process = Annotated[str, typer.Argument(help="Name of the process.")]
 def enable(
     name: Name,
     process: Process,
-    config: Annotated[str, typer.Option(help="Configuration of the process for this tenant, as JSON.")] = "",
+    config: Annotated[
+        str, typer.Option(help="All its options for this tenant, as JSON; `-`: read from stdin, which no process list shows.")
+    ] = "",
     data: Data = None,
 ) -> None:
     """Let a process have a tenant's events, and configure it for this tenant."""
-    _set(operator_settings(data), name, process, enabled=True, config=_object(config) if config else None)
+    text = sys.stdin.read() if config == "-" else config
+    _set(operator_settings(data), name, process, enabled=True, config=_object(text) if config else None)
 
 
 @app.command()
@@ -134,11 +140,12 @@ def disable(name: Name, process: Process, data: Data = None) -> None:
 
 
 def _set(settings: Settings, name: str, process: str, *, enabled: bool, config: dict[str, Any] | None) -> None:
+    vault = Vault(settings.secret_keys.get_secret_value())
     models = {installed.name: installed.process.Config for installed in find_processes().installed}
 
     async def run() -> None:
         async with changing(settings) as changes:
-            await set_process(changes, name, process, enabled=enabled, config=config, model=models.get(process))
+            await set_process(changes, vault, name, process, enabled=enabled, config=config, model=models.get(process))
 
     asyncio.run(run())
     out.print(f"✓ {process} is {'enabled' if enabled else 'disabled'} for {name}", markup=False)

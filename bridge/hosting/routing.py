@@ -17,10 +17,20 @@ REMEMBERED = 10_000
 
 
 class Enabling(Protocol):
-    """A tenant's setting of one process."""
+    """A tenant's setting of one process; None: nobody has decided."""
 
     @property
-    def enabled(self) -> bool: ...
+    def enabled(self) -> bool | None: ...
+
+
+class Wanting(Protocol):
+    """What a process says of itself: the event types that it handles, and whether for tenants of whom nobody has decided."""
+
+    @property
+    def patterns(self) -> Sequence[str]: ...
+
+    @property
+    def default_enabled(self) -> bool: ...
 
 
 class Registry(Protocol):
@@ -32,8 +42,8 @@ class Registry(Protocol):
     def process_of(self, tenant: str, process: str) -> Enabling: ...
 
 
-Patterns = Mapping[str, Sequence[str]]
-"""Process name -> the patterns of the event types that it handles."""
+Processes = Mapping[str, Wanting]
+"""Process name -> what it says of itself."""
 
 
 class Router:
@@ -42,14 +52,15 @@ class Router:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._known: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._for: Patterns | None = None
+        self._for: Processes | None = None
         self._generation = -1
 
-    def enabled(self, tenant: str, process: str) -> bool:
-        """Say whether a tenant has a process enabled."""
-        return self._registry.process_of(tenant, process).enabled
+    def enabled(self, tenant: str, name: str, process: Wanting) -> bool:
+        """Say whether a tenant's events go to a process."""
+        decided = self._registry.process_of(tenant, name).enabled
+        return process.default_enabled if decided is None else decided
 
-    def processes_for(self, tenant: str, event_type: str, processes: Patterns) -> tuple[str, ...]:
+    def processes_for(self, tenant: str, event_type: str, processes: Processes) -> tuple[str, ...]:
         """
         Name the processes that handle an event, in the order of `processes`.
 
@@ -63,7 +74,7 @@ class Router:
         if found is None:
             found = self._known[key] = tuple(
                 name
-                for name, patterns in processes.items()
-                if any(matches(pattern, event_type) for pattern in patterns) and self._registry.process_of(tenant, name).enabled
+                for name, process in processes.items()
+                if any(matches(pattern, event_type) for pattern in process.patterns) and self.enabled(tenant, name, process)
             )
         return found

@@ -20,6 +20,10 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:messages` | sorted set | event keys (16 bytes) of what the Event Ingress dialect accepted, by time (ms) |
 | `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
+| `<p>:<tenant>:feed:<source>:lease` | string | who has the next batch of a feed (a token, for seconds) |
+| `<p>:<tenant>:feed:<source>:batch` | string | the batch that was given last, or up to where nothing lies |
+| `<p>:<tenant>:webhook:<id>` | sorted set | the executions that posted to it last, by the time of their last attempt |
+| `<p>:<tenant>:state:<state>:<key>` | string | `<version>|<JSON>`: what processes keep of the key; nothing: not any more |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
 
@@ -116,6 +120,18 @@ class Keys:
     def lease(self, tenant: str, second: int) -> str:
         """Where the claims are whose leases may end in a second."""
         return f"{self.leases(tenant)}:{second}"
+
+    def feed(self, tenant: str, source: str, what: str) -> str:
+        """Where the `lease` of a feed of notices is, and the `batch` that was given last."""
+        return f"{self.prefix}:{tenant}:feed:{source}:{what}"
+
+    def webhook(self, tenant: str, id_: str) -> str:
+        """Where the last deliveries to a webhook are."""
+        return f"{self.prefix}:{tenant}:webhook:{id_}"
+
+    def state(self, tenant: str, state: str, key: str) -> str:
+        """Where what processes keep of a key is."""
+        return f"{self.prefix}:{tenant}:state:{state}:{key}"
 
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""

@@ -17,6 +17,9 @@ from bridge.summaries import encode
 
 Operation = tuple[Argument, ...]
 
+KEPT_DELIVERIES = 20
+"""Of each webhook, the last ones."""
+
 
 def recorded(keys: Keys, tenant: str, name: str, correlation_id: str, offset: int, value: bytes, forget_s: int) -> Operation:
     """The record of the execution `name` lies at this offset of its partition; `value` is the record's own."""
@@ -56,6 +59,16 @@ def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forge
         summary.key,
         summary.correlation_id,
     )
+
+
+def posted(keys: Keys, tenant: str, webhook: str, name: str, at_ms: int, forget_s: int) -> Operation:
+    """The execution `name` has posted to a webhook, or tried to."""
+    return (b"W", keys.webhook(tenant, webhook), at_ms, name, KEPT_DELIVERIES, forget_s)
+
+
+def kept(keys: Keys, state: str, tenant: str, key: str, version: int, value: bytes) -> Operation:
+    """What processes keep of a tenant's key under a state, as JSON; nothing where they keep nothing any more."""
+    return (b"K", keys.state(tenant, state, key), version, value)
 
 
 def listed(keys: Keys, event: Event, field: str, where: str, created_ms: int, keep_s: int, row: bytes) -> Operation:

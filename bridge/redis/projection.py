@@ -112,6 +112,15 @@ class Projection:
         if message is not None:
             self._add(message, len(event.data) + SUMMARY_BYTES)
 
+    def posted(self, tenant: str, webhook: str, execution_id: str, at_ms: int) -> None:
+        """Say that an attempt to post to a webhook has its record."""
+        self._add(operations.posted(self._keys, tenant, webhook, execution_id, at_ms, self._forget_s), SUMMARY_BYTES)
+
+    def kept(self, state: str, record_key: bytes, version: int, value: bytes) -> None:
+        """Say that Kafka has what processes keep of a key under a state; the key is `<tenant>/<key>`."""
+        tenant, _, key = record_key.decode().partition("/")
+        self._add(operations.kept(self._keys, state, tenant, key, version, value), len(value))
+
     def begin(self, place: Place, committed: int) -> None:
         """Say that we take a partition over, of which everything before `committed` is finished."""
         self._passed.pop(place, None)

@@ -47,7 +47,14 @@ def announced(process: AnyProcess) -> AnnouncedProcess:
     """Say of a process what others need to know who do not have its plugin."""
     title = process.title or process.name.replace("-", " ").title()
     business = process.business_process
-    return AnnouncedProcess(process.name, process.version, tuple(process.events), business, title if business else "")
+    return AnnouncedProcess(
+        name=process.name,
+        version=process.version,
+        patterns=tuple(process.events),
+        default_enabled=process.default_enabled,
+        business_process=business,
+        title=title if business else "",
+    )
 
 
 class Announcer:
@@ -61,13 +68,13 @@ class Announcer:
         self,
         settings: Settings,
         producer: LoopProducer,
-        processes: Iterable[AnnouncedProcess],
+        processes: Iterable[AnyProcess],
         instance: str,
         stalls: Mapping[str, int] | None = None,
         vitals: Callable[[], Vitals] = Vitals,
     ) -> None:
         self._settings, self._producer, self._instance = settings, producer, instance
-        self._processes = tuple(sorted(processes, key=lambda one: one.name))
+        self._processes = tuple(announced(process) for process in sorted(processes, key=lambda one: one.name))
         self.stalls, self._vitals = dict(stalls or {}), vitals
         self._since_ms, self._unheard_since = now_ms(), 0.0
 

@@ -14,8 +14,10 @@ import msgspec
 
 from bridge.decisions.facts import Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
+from bridge.registry.feeds import FeedPlace
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
 from bridge.registry.ingress import EventType, OAuthClient, Points
+from bridge.registry.webhook import Webhook
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,11 +107,15 @@ class SecretPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether one tenant's events go to one process, and how that process is configured for it."""
+    """
+    Whether one tenant's events go to one process (None: as the process itself says), and how it is configured for the tenant.
+
+    Secret members of `config` are encrypted (`bridge.registry.options`).
+    """
 
     tenant: Name
     process: Name
-    enabled: bool = True
+    enabled: bool | None = None
     config: dict[str, Any] = {}
 
 
@@ -129,6 +135,7 @@ class AnnouncedProcess(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     version: str
     patterns: tuple[str, ...]
+    default_enabled: bool = True
     business_process: bool = False
     title: str = ""
 
@@ -172,7 +179,19 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rates: tuple[AnnouncedRate, ...] = ()
 
 
-Object = Tenant | Credential | SigningSecret | SecretPair | OAuthClient | EventType | ProcessSetting | Pause | Announcement
+Object = (
+    Tenant
+    | Credential
+    | SigningSecret
+    | SecretPair
+    | OAuthClient
+    | EventType
+    | FeedPlace
+    | Webhook
+    | ProcessSetting
+    | Pause
+    | Announcement
+)
 
 KINDS: dict[str, type[Object]] = {
     "tenant": Tenant,
@@ -181,6 +200,8 @@ KINDS: dict[str, type[Object]] = {
     "pair": SecretPair,
     "client": OAuthClient,
     "eventtype": EventType,
+    "feed": FeedPlace,
+    "webhook": Webhook,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -226,6 +247,10 @@ def ref_of(value: Object) -> Ref:
             return Ref("client", value.tenant, value.id)
         case EventType():
             return Ref("eventtype", value.tenant, value.key)
+        case FeedPlace():
+            return Ref("feed", value.tenant, value.feed)
+        case Webhook():
+            return Ref("webhook", value.tenant, value.id)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -14,7 +14,8 @@ from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.keys import OVERLAP_S, one_of
-from bridge.registry.objects import SigningSecret
+from bridge.registry.objects import ProcessSetting, SigningSecret
+from bridge.registry.options import resealed
 from bridge.registry.tenants import find_tenant
 
 SHORTEST = 8
@@ -31,7 +32,7 @@ class IssuedSecret:
 
 @dataclass(slots=True)
 class Resealed:
-    """How many secrets were encrypted anew, and the names of those whose key is lost."""
+    """How many secrets, or processes with secret options, were encrypted anew; and the names of those whose key is lost."""
 
     done: int = 0
     lost: list[str] = field(default_factory=list)
@@ -96,7 +97,7 @@ async def revoke_secret(changes: Changes, tenant: str, which: str) -> SigningSec
 
 async def reseal_secrets(changes: Changes, vault: Vault) -> Resealed:
     """
-    Encrypt every secret under the first of the operator's keys; afterwards the other keys are needed no more.
+    Encrypt every secret, those among options too, under the first of the operator's keys; then the others are needed no more.
 
     Raises: Misconfigured without a key; what decisions raise.
     """
@@ -110,7 +111,21 @@ async def reseal_secrets(changes: Changes, vault: Vault) -> Resealed:
                 continue
             await _change(changes, secret, ciphertext=fresh)
             report.done += 1
+        for setting in changes.registry.process_settings(tenant.name):
+            await _reseal_options(changes, vault, setting, report)
     return report
+
+
+async def _reseal_options(changes: Changes, vault: Vault, setting: ProcessSetting, report: Resealed) -> None:
+    current, version = changes.find(Ref("process", setting.tenant, setting.process), ProcessSetting)
+    try:
+        fresh = resealed(current.config, vault)
+    except Unopenable:
+        report.lost.append(f"{setting.tenant}/{setting.process}")
+        return
+    if fresh is not None:
+        await changes.put(msgspec.structs.replace(current, config=fresh), version)
+        report.done += 1
 
 
 async def _change(changes: Changes, secret: SigningSecret, **members: object) -> SigningSecret:

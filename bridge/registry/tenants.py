@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from bridge.credentials import Vault
 from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.limits import Window
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.ingress import Points
 from bridge.registry.objects import ProcessSetting, Tenant
+from bridge.registry.options import opened, sealed
 
 MOST_WINDOWS = 8
 LONGEST_WINDOW_S = 86_400
@@ -65,6 +67,7 @@ async def change_tenant(
 
 async def set_process(
     changes: Changes,
+    vault: Vault,
     tenant: str,
     process: str,
     *,
@@ -73,10 +76,11 @@ async def set_process(
     model: type[BaseModel] | None = None,
 ) -> ProcessSetting:
     """
-    Enable, disable or configure a process for a tenant.
+    Enable, disable or configure a process for a tenant; `config` replaces all options, and secret ones are kept encrypted.
 
-    Shape:  `model` is the process' Config where its plugin is installed here; without it, only the worker can check.
-    Raises: NotFound for an unknown tenant, Conflict, InvalidValue naming every wrong option, and what decisions raise.
+    Shape:  `model` is the process' Config where its plugin is installed here; without it there can be no options.
+    Raises: NotFound for an unknown tenant, Conflict, InvalidValue naming every wrong option, Misconfigured without a key for a
+            secret, and what decisions raise.
     """
     find_tenant(changes, tenant)
     version, found = changes.registry.held(Ref("process", tenant, process))
@@ -84,9 +88,9 @@ async def set_process(
     if enabled is not None:
         setting = msgspec.structs.replace(setting, enabled=enabled)
     if config is not None:
-        setting = msgspec.structs.replace(setting, config=config)
-    if model is not None and setting.enabled:
-        _check_config(model, setting)
+        setting = msgspec.structs.replace(setting, config=_sealed(process, config, model, vault))
+    if model is not None and setting.enabled is not False:
+        _check_config(model, setting, vault)
     await changes.put(setting, version)
     return setting
 
@@ -118,9 +122,19 @@ def _weighed(points: Points) -> Points:
     return Points(weights=points.weights, windows=windows)
 
 
-def _check_config(model: type[BaseModel], setting: ProcessSetting) -> None:
+def _sealed(process: str, config: dict[str, Any], model: type[BaseModel] | None, vault: Vault) -> dict[str, Any]:
+    if config and model is None:
+        raise InvalidValue(f"The process {process} is not installed here, so nobody can tell which of its options are secret.")
+    return sealed(config, model, vault) if model else {}
+
+
+def _check_config(model: type[BaseModel], setting: ProcessSetting, vault: Vault) -> None:
     try:
-        model.model_validate(setting.config)
+        options = opened(setting.config, vault.open)
+    except ValueError as err:
+        raise InvalidValue(f"The configuration of {setting.process} cannot be read, give it anew: {err}.") from err
+    try:
+        model.model_validate(options)
     except ValidationError as err:
         faults = "; ".join(f"{'/'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in err.errors())
         raise InvalidValue(f"The configuration of {setting.process} is not valid: {faults}.") from err

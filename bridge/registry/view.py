@@ -13,7 +13,7 @@ import hmac
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
@@ -31,6 +31,8 @@ from bridge.registry.objects import (
     SigningSecret,
     Tenant,
 )
+from bridge.registry.options import opened
+from bridge.registry.webhook_index import WebhookIndex
 
 DAY_MS = 86_400_000
 Environment = Literal["test", "live"]
@@ -64,7 +66,7 @@ class View:
         self.unreadable = 0
         self.unopened = 0
         self.facts = Facts()
-        self.ingress = IngressIndex()
+        self.ingress, self.webhooks = IngressIndex(), WebhookIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -147,9 +149,13 @@ class View:
         return found is not None and found.state == "active"
 
     def process_of(self, tenant: str, process: str) -> ProcessSetting:
-        """Give a process's setting for a tenant; without an entry it is enabled and has its default configuration."""
+        """Give a process's setting for a tenant; without an entry nobody has decided, and it has its defaults."""
         found = self._held.get(Ref("process", tenant, process), NOTHING).object
         return found if isinstance(found, ProcessSetting) else ProcessSetting(tenant=tenant, process=process)
+
+    def options_of(self, tenant: str, process: str) -> dict[str, Any]:
+        """Give a process's options for a tenant in the clear. Raises: ValueError where a secret cannot be decrypted."""
+        return opened(self.process_of(tenant, process).config, self._decrypt)
 
     def process_settings(self, tenant: str) -> tuple[ProcessSetting, ...]:
         """Give the entries that were made for a tenant, by process."""
@@ -215,11 +221,12 @@ class View:
         if fact.ref.kind == "worker":
             return self._announced.pop(fact.ref.id, None) is not None
         self._replace(fact, new)
-        return True
+        return fact.ref.kind != "feed"  # which moves often, and which nobody keeps anything of
 
     def _replace(self, fact: Fact, new: Object | None) -> None:
         ref, old = fact.ref, self.held(fact.ref).object
         self.ingress.replace(ref, new)
+        self.webhooks.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):

@@ -26,7 +26,8 @@ class Process(Generic[ConfigT]):
     `name`      lower-case letters, digits and hyphens, unique in the installation; names the result topic
     `version`   shown with every execution
     `events`    dotted patterns of the event types that it handles
-    `Config`    a pydantic model: its fields are what an operator may set per tenant
+    `Config`    a pydantic model: its fields are what an operator may set per tenant; those of type SecretStr are kept encrypted
+    `default_enabled` whether it handles a tenant's events until somebody decides; False: not before `evb tenants enable`
     `timeout_s` deadline of one run; at most 5 in the shared lane, 300 in its own
     `lane`      "shared", or "own": a topic, a consumer group and workers for this process alone (`evb worker --lane NAME`), so
                 that a slow one has its backlog for itself
@@ -39,6 +40,8 @@ class Process(Generic[ConfigT]):
                 `eventingress.<event type>.<subtype>.<name>`; `events` must have the pattern `eventingress.*.*.<name>`
     `title`     the name that people see, such as "Create Entity"; empty: made from `name`
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
+    `state`     the name of what it keeps of each partition key (`context.state`), and of the topic in which that lies; processes
+                that name the same one share it, and the order of a key's events; needs `ordered` and the shared lane
     """
 
     name: ClassVar[str]
@@ -49,9 +52,11 @@ class Process(Generic[ConfigT]):
     memory_mb: ClassVar[int] = 256
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
+    state: ClassVar[str] = ""
     business_process: ClassVar[bool] = False
     title: ClassVar[str] = ""
     lane: ClassVar[Literal["shared", "own"]] = "shared"
+    default_enabled: ClassVar[bool] = True
     Config: ClassVar[type[BaseModel]] = NoConfig
 
     def run(self, event: Event, context: Context[ConfigT]) -> Outcome | Awaitable[Outcome]:

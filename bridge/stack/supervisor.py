@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from bridge.domain.errors import Misconfigured
+from bridge.egress.addresses import LOOPBACK as LOOPBACK_NETWORKS
 from bridge.hosting.find import find_processes
 from bridge.kafka.admin import ensure_topics
 from bridge.settings import Settings, load
@@ -130,6 +131,7 @@ class Supervisor:
             "EVB_HOST": LOOPBACK,
             "EVB_PORT": str(self._port),
             "EVB_WORKER_HEALTH_PORT": str(health_port),
+            "EVB_EGRESS_ALLOWED_NETWORKS": LOOPBACK_NETWORKS,  # so that a receiver on this machine can be tried
         }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.hosting.routing import Patterns, Router
+from bridge.hosting.routing import Processes, Router
 from bridge.registry.view import View
 
 
@@ -19,12 +19,12 @@ class Expectation:
     def __init__(self, registry: View) -> None:
         self._registry, self._router = registry, Router(registry)
         self._generation = -1
-        self._patterns: Patterns = {}
+        self._processes: Processes = {}
 
     def __call__(self, tenant: str, event_type: str) -> Sequence[str]:
         """Name the processes that will probably want a tenant's event of a type."""
         if self._generation != self._registry.generation:
             self._generation = self._registry.generation
             announced = (process for worker in self._registry.announced() for process in worker.processes)
-            self._patterns = {process.name: process.patterns for process in announced}
-        return self._router.processes_for(tenant, event_type, self._patterns)
+            self._processes = {process.name: process for process in announced}
+        return self._router.processes_for(tenant, event_type, self._processes)

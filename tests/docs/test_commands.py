@@ -20,6 +20,7 @@ PAGES = [
     "docs/how-to/write-a-plugin.md",
     "docs/how-to/rotate-a-secret.md",
     "docs/how-to/replay.md",
+    "docs/how-to/forward-webhooks.md",
 ]
 """The pages with steps, in the order in which a newcomer reads them."""
 

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from bridge import redeliveries, topics
 from bridge.cloudevents.kafka import headers_of, record_key
+from bridge.credentials import Vault
 from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
@@ -43,7 +44,7 @@ def execution_of(one: Event, process: str = "again") -> str:
 async def disable(settings: Settings, tenant: str, process: str) -> None:
     async with changing(settings) as changes:
         await create_tenant(changes, tenant)
-        await set_process(changes, tenant, process, enabled=False)
+        await set_process(changes, Vault(settings.secret_keys.get_secret_value()), tenant, process, enabled=False)
 
 
 def histories(settings: Settings) -> dict[str, list[Execution]]:

@@ -10,16 +10,24 @@ from collections.abc import Sequence
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.registry.announcing import Announcer
-from bridge.registry.objects import AnnouncedProcess
+from bridge.sdk import NoConfig, Process
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.web_under_test import Server, free_port, until, web_server
 
-ALIKE = [AnnouncedProcess("audit", "1.0.0", ("a.*",))]
-NEWER = [AnnouncedProcess("audit", "1.1.0", ("a.*",))]
+
+class Audit(Process[NoConfig]):
+    name, version, events = "audit", "1.0.0", ("a.*",)
 
 
-def announce(settings: Settings, *sets: Sequence[AnnouncedProcess]) -> None:
+class NewerAudit(Audit):
+    version = "1.1.0"
+
+
+ALIKE, NEWER = [Audit()], [NewerAudit()]
+
+
+def announce(settings: Settings, *sets: Sequence[Process[NoConfig]]) -> None:
     """Announce as a worker of slot 0, 1 … would, once each."""
 
     async def run() -> None:

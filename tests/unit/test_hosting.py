@@ -137,6 +137,7 @@ NAMED = 'name, version = "p", "1"'
         (f"{NAMED}; events = ('a',); timeout_s = True", "timeout_s is True"),
         (f"{NAMED}; events = ('a',); timeout_s = float('nan')", "timeout_s is nan"),
         (f"{NAMED}; events = ('a',); isolation = 'thread'", "give 'loop' or 'process'"),
+        (f"{NAMED}; events = ('a',); default_enabled = 'no'", "default_enabled is 'no'"),
         (f"{NAMED}; events = ('a',); memory_mb = 8", "from 16 to 65536"),
         (f"{NAMED}; events = ('a',); memory_mb = '64'", "memory_mb is '64'"),
         (

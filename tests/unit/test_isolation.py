@@ -19,16 +19,18 @@ import pytest
 
 from bridge import logs
 from bridge.domain.limits import REASON_BYTES
+from bridge.egress.addresses import LOOPBACK
 from bridge.sdk import Completed, Context, NoConfig, Rejected, Result, RetryLater, Skipped
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.testing import event
 from bridge.settings import Settings
 from processors import isolation, pool
 from processors.calling import Caller
-from processors.isolated import Logging
+from processors.isolated import Wanted
 from processors.isolation import CHILDREN, SHARE, Isolation
 from processors.verdicts import Failure
 from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable, abuser_that_starts_slowly
+from tests.canaries import listening
 
 ABUSER, ASYNC, RELIABLE = Abuser(), AsyncAbuser(), Reliable()
 
@@ -100,6 +102,18 @@ async def test_a_process_gets_what_it_needs_and_one_child_serves_it_again(
 
 async def test_a_coroutine_has_a_session_of_its_own(children: Isolation) -> None:
     assert await ran(children, "says", process=ASYNC) == Completed("ClientSession")
+
+
+async def test_the_session_of_a_child_reaches_what_the_installation_allows(children: Isolation) -> None:
+    allowing = Isolation(Settings(log_format="json", egress_allowed_networks=LOOPBACK))
+    async with listening() as canary:
+        url = f"http://127.0.0.1:{canary.port}/"
+        assert await ran(allowing, "calls", url, ASYNC) == Completed(200)
+        refused = await ran(children, "calls", url, ASYNC)
+        assert isinstance(refused, Failure)
+        assert "address-not-allowed: 127.0.0.1 is not a public address" in refused.reason
+        assert canary.visits == 1
+    await allowing.close()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +295,7 @@ def test_a_child_that_is_being_ended_is_not_in_the_way_of_others(monkeypatch: py
             assert go_on.wait(10)
 
     monkeypatch.setattr(pool, "Child", Slow)
-    children = pool.Pool(2, Logging("json", "info"))
+    children = pool.Pool(2, Wanted("json", "info", ""))
     first, second = children.take(Abuser()), children.take(Abuser())
     children.give_back(first, fit=True)
     other = threading.Thread(target=children.take, args=(RELIABLE,))  # has to end the first

@@ -10,23 +10,32 @@ import pytest
 from bridge.hosting import routing
 from bridge.hosting.routing import Router
 
-PROCESSES = {"all": ("*",), "users": ("user.*",), "renames": ("user.*.renamed", "team.renamed")}
+
+@dataclass
+class Process:
+    patterns: tuple[str, ...]
+    default_enabled: bool = True
 
 
 @dataclass
 class Setting:
-    enabled: bool
+    enabled: bool | None
+
+
+PROCESSES = {"all": Process(("*",)), "users": Process(("user.*",)), "renames": Process(("user.*.renamed", "team.renamed"))}
 
 
 @dataclass
 class View:
     generation: int = 1
     disabled: set[tuple[str, str]] = field(default_factory=set)
+    enabled: set[tuple[str, str]] = field(default_factory=set)
     asked: int = 0
 
     def process_of(self, tenant: str, process: str) -> Setting:
         self.asked += 1
-        return Setting((tenant, process) not in self.disabled)
+        named = tenant, process
+        return Setting(False if named in self.disabled else True if named in self.enabled else None)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,15 @@ def test_a_tenant_can_disable_a_process_for_itself_only() -> None:
     assert router.processes_for("beta", "user.created", PROCESSES) == ("all", "users")
 
 
+def test_a_process_that_is_off_by_default_is_on_where_somebody_turned_it_on() -> None:
+    processes = {"all": Process(("*",)), "forward": Process(("*",), default_enabled=False)}
+    router = Router(View(enabled={("beta", "forward")}, disabled={("beta", "all")}))
+    assert router.processes_for("acme", "user.created", processes) == ("all",)
+    assert router.processes_for("beta", "user.created", processes) == ("forward",)
+    assert not router.enabled("acme", "forward", processes["forward"])
+    assert router.enabled("beta", "forward", processes["forward"])
+
+
 def test_an_answer_is_remembered_until_the_registry_changes() -> None:
     view = View()
     router = Router(view)
@@ -64,7 +82,7 @@ def test_an_answer_is_remembered_until_the_registry_changes() -> None:
 def test_other_processes_are_other_answers() -> None:
     router = Router(View())
     router.processes_for("acme", "user.created", PROCESSES)
-    assert router.processes_for("acme", "user.created", {"users": ("user.*",)}) == ("users",)
+    assert router.processes_for("acme", "user.created", {"users": Process(("user.*",))}) == ("users",)
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,13 @@ import threading
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from bridge.sdk import Completed, Context, Event, Outcome, Process
 from bridge.sdk.testing import event, run
+from tests.canaries import listening
 
 
 class Options(BaseModel):
@@ -50,6 +52,21 @@ async def test_a_plain_function_runs_in_a_thread_and_keeps_its_deadline() -> Non
     assert await run(Plain(), event("quick")) == Completed(data=False)
     with pytest.raises(TimeoutError):
         await run(Plain(), event("slow"))
+
+
+class Caller(Process[Any]):
+    name, version, events = "caller", "1.0.0", ("*",)
+
+    async def run(self, event: Event, context: Context[Any]) -> Outcome:
+        async with context.http.get(event.json()) as answer:
+            return Completed(data=await answer.text())
+
+
+async def test_a_test_can_have_a_server_of_its_own_and_reach_nothing_else_of_its_network() -> None:
+    async with listening() as canary:
+        assert await run(Caller(), event("call", f"http://127.0.0.1:{canary.port}/")) == Completed(data="here")
+    with pytest.raises(aiohttp.ClientError, match=r"address-not-allowed: 10\.0\.0\.1"):
+        await run(Caller(), event("call", "http://10.0.0.1/"))
 
 
 async def test_only_outcomes_may_be_returned() -> None:

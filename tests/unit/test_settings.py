@@ -89,6 +89,13 @@ def test_a_fault_never_shows_a_secret() -> None:
     assert "hunter2" not in text
 
 
+def test_every_network_that_is_none_is_named() -> None:
+    (fault,) = faults({"EVB_EGRESS_ALLOWED_NETWORKS": "10.0.0.1/8,loopback"})
+    assert fault.startswith("EVB_EGRESS_ALLOWED_NETWORKS: ")
+    assert "10.0.0.1/8" in fault
+    assert "loopback" in fault
+
+
 def test_every_variable_has_a_description() -> None:
     catalogue = variables()
     assert {"EVB_PORT", "EVB_KAFKA__SSL_CA_FILE", "EVB_REDIS__URL"} <= set(catalogue)
