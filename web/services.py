@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from bridge.claims.claims import Claims
     from bridge.claims.lists import Lists
     from bridge.claims.log import ClaimLog
+    from bridge.credentials import Vault
     from bridge.ingress.messages import Messages
     from bridge.ingress.throttle import Throttle
     from bridge.intake.accept import Intake
     from bridge.kafka.producer import LoopProducer
+    from bridge.notifications.feeds import Feeds
+    from bridge.notifications.posting import Poster
     from bridge.redis.pipe import Pipe
     from bridge.registry import Registry
     from bridge.registry.business import BusinessProcesses
@@ -26,13 +29,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
-    """What only the Event Ingress dialect uses: `requests` and `points` are the two things that are counted of a tenant."""
+    """
+    What only the Event Ingress dialect uses.
+
+    `requests` and `points` are the two things that are counted of a tenant; `poster` tests webhooks.
+    """
 
     tokens: Tokens
     requests: Throttle
     points: Throttle
     messages: Messages
     processes: BusinessProcesses
+    feeds: Feeds
+    vault: Vault
+    poster: Poster
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,10 @@ from bridge.claims.leases import Leases
 from bridge.claims.lists import Lists
 from bridge.claims.log import ClaimLog
 from bridge.claims.outputs import Outputs
+from bridge.credentials import Vault
 from bridge.decisions.decide import Decisions
 from bridge.decisions.holds import ObjectHolds
+from bridge.egress.addresses import networks
 from bridge.ingress.messages import Messages
 from bridge.ingress.throttle import Throttle
 from bridge.intake.accept import Intake
@@ -32,6 +34,9 @@ from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.logs import get
 from bridge.metrics import LOOP_LAG, WORKERS_DIFFERING
+from bridge.notifications.feeds import Feeds
+from bridge.notifications.posting import Poster
+from bridge.notifications.reader import Reader
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
@@ -76,9 +81,9 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     background = tuple(_watched(loop, one) for one in running)
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
     status = StatusView(pipe, settings)
-    ingress = _ingress(settings, registry, pipe, Messages(pipe, settings, guard, status))
     deciding = Decisions(settings, topics.REGISTRY, pipe, producer, ObjectHolds(pipe, settings), registry.fate)
     changes = Changes(registry, deciding)
+    ingress = _ingress(settings, changes, pipe, Messages(pipe, settings, guard, status))
     return Services(settings, registry, intake, status, lists, claims, ingress, changes, claim_log, pipe, producer, background)
 
 
@@ -93,18 +98,24 @@ async def close_services(services: Services, timeout_s: float) -> None:
     for task in services.background:
         task.cancel()
     await asyncio.gather(*services.background, return_exceptions=True)
+    await services.ingress.poster.close()
+    await services.ingress.feeds.close()
     await services.pipe.close()
     await asyncio.to_thread(services.claim_log.close)
     await asyncio.to_thread(services.registry.close)
 
 
-def _ingress(settings: Settings, registry: Registry, pipe: Pipe, messages: Messages) -> Ingress:
+def _ingress(settings: Settings, changes: Changes, pipe: Pipe, messages: Messages) -> Ingress:
+    registry, vault = changes.registry, Vault(settings.secret_keys.get_secret_value())
     return Ingress(
         tokens=Tokens(settings, registry),
         requests=Throttle(pipe, settings, "requests", always=True),
         points=Throttle(pipe, settings, "points", always=False),
         messages=messages,
         processes=BusinessProcesses(registry),
+        feeds=Feeds(settings, pipe, changes, Reader(settings)),
+        vault=vault,
+        poster=Poster(networks(settings.egress_allowed_networks), vault),
     )
 
 

@@ -33,7 +33,11 @@ Said = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The last attempt to post a notice to a webhook; `code` is the HTTP status of the answer, None where there was none."""
+    """
+    The last attempt to post a notice to a webhook, and whether another one follows.
+
+    `code` is the HTTP status of the answer, None where there was none.
+    """
 
     notice: str
     type: str
@@ -42,6 +46,7 @@ class Delivery:
     code: int | None
     attempts: int
     reason: str
+    pending: bool
 
 
 def delivery_of(notice: Notice, webhook: str, correlation_id: str) -> Event:
@@ -75,4 +80,5 @@ def _delivery(execution: Execution) -> Delivery:
     code = json.loads(execution.data)["httpStatusCode"] if well else int(found.group(1)) if found else None
     status = "Successful" if well else "TimedOut" if TIMED_OUT in execution.reason else "Failed"
     at_ms = execution.finished_ms or execution.started_ms or execution.received_ms
-    return Delivery(execution.event_id, execution.event_type, at_ms, status, code, execution.attempt, execution.reason)
+    waits = not execution.status.final
+    return Delivery(execution.event_id, execution.event_type, at_ms, status, code, execution.attempt, execution.reason, waits)

@@ -86,6 +86,10 @@ class Feeds:
         await self._move(tenant, source, await asyncio.to_thread(self._reader.end, tenant))
         await self._pipe.call("DEL", self._keys.feed(tenant, source, "lease"))
 
+    async def close(self) -> None:
+        """Let go of Kafka."""
+        await asyncio.to_thread(self._reader.close)
+
     async def _read(self, tenant: str, source: str) -> Batch | None:
         """Read from where the feed is; the batch that was given before stays what it was."""
         first, _ = self._place(tenant, source)

@@ -40,12 +40,16 @@ class Caller:
     tenant: str
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        """Send one operation; a body that is no bytes is written as JSON."""
+        """Send one operation of messages; a body that is no bytes is written as JSON."""
+        return self.ask_for(method, f"/eventingress{path}", body, **headers)
+
+    def ask_for(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        """Send one operation of any part of the product."""
         given = {"authorization": f"Bearer {self.token}", "x_tenant_id": self.tenant} | headers
         if body is not None:
             given.setdefault("content_type", "application/json")
             body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.ask(method, f"/eventingress{path}", body, **given)
+        return self.ask(method, path, body, **given)
 
     def send(self, event_type: str, subtype: str, **members: Any) -> str:
         """Send a message and give its id."""

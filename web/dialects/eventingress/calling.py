@@ -29,18 +29,24 @@ CORRELATION: Final = "x-correlation-id"
 Operation = Callable[[Request, Services, Principal], Awaitable[Answer]]
 
 
-def called(operation: Operation) -> Handler:
-    """Make the handler of an operation, which is called with the tenant's principal."""
+def called(operation: Operation, scope: TokenScope) -> Handler:
+    """
+    Make the handler of an operation that a scope opens; it is called with the tenant's principal.
+
+    Only what the scope of messages opens fills the tenant's windows.
+    """
+    counts = scope is TokenScope.EVENT_INGRESS
 
     async def handle(request: Request, services: Services) -> Answer:
         holder = await services.ingress.tokens.holder(_bearer(request))
         state: tuple[Header, ...] = ()
         try:
-            quotas = await services.ingress.requests.count(holder.tenant, services.registry.ingress_windows(holder.tenant))
-            state = _left(quotas)
+            if counts:
+                windows = services.registry.ingress_windows(holder.tenant)
+                state = _left(await services.ingress.requests.count(holder.tenant, windows))
             answer = _stranger(request, holder)
             if answer is None:
-                answer = await operation(request, services, holder.require(TokenScope.EVENT_INGRESS))
+                answer = await operation(request, services, holder.require(scope))
         except BridgeError as err:
             if err.status == BridgeError.status:  # a fault of ours: the edge logs it
                 raise

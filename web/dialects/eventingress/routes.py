@@ -3,24 +3,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
 from uuid_utils import uuid7
 
-from bridge.cloudevents import syntax
-from bridge.domain.errors import Fault, UnsupportedMedia
-from bridge.domain.limits import LOOP_BYTES
-from bridge.domain.principal import Principal
+from bridge.domain.errors import Fault
+from bridge.domain.principal import Principal, TokenScope
 from bridge.registry.event_types import create_event_type, delete_event_type, replace_event_type
 from bridge.registry.ingress import EventType
 from bridge.registry.system_types import SYSTEM_TYPES
-from web.dialects.eventingress import requests, token, translate, wire
+from web.dialects.eventingress import polling, requests, token, translate, webhooks
 from web.dialects.eventingress.calling import Operation, called, correlation_of
 from web.dialects.eventingress.failures import JSON, answer_of, refusal
+from web.dialects.eventingress.reading import read
 from web.http.messages import Answer, Request, Route
 from web.services import Services
 
@@ -66,7 +64,7 @@ async def send(request: Request, services: Services, caller: Principal) -> Answe
     if len(correlation_id) > requests.CORRELATION_CHARS:
         faults.append(Fault("x-correlation-id", f"is longer than {requests.CORRELATION_CHARS} characters"))
     types = services.registry.ingress.event_type
-    asked = await _read(request, lambda given: requests.sent(given, lambda key: types(caller.tenant, key)), *faults)
+    asked = await read(request, lambda given: requests.sent(given, lambda key: types(caller.tenant, key)), *faults)
     await _weigh(services, caller.tenant, asked.subtype.business_process)
     draft = translate.draft(asked, correlation_id, str(uuid7()), time.time_ns() // 1_000_000)
     receipt = (await services.intake.accept([draft], caller)).receipts[0]
@@ -82,7 +80,7 @@ async def show_event(request: Request, services: Services, caller: Principal) ->
 
 async def list_events(request: Request, services: Services, caller: Principal) -> Answer:
     """Answer `POST /v1/events-by-filter-paginated`: the oldest first, so that a page stays what it was."""
-    asked = await _read(request, requests.filter_)
+    asked = await read(request, requests.filter_)
     page = await services.ingress.messages.page(caller.tenant, asked.since_ms, asked.until_ms, asked.first, asked.after)
     items = [translate.message(one) for one in page.messages]
     after = requests.token_of(page.end) if page.end is not None and page.more else None
@@ -100,7 +98,7 @@ def retired(date: str) -> Operation:
 
 async def _event_type(request: Request, services: Services, caller: Principal) -> EventType:
     offered = services.ingress.processes()
-    return await _read(request, lambda given: requests.event_type(given, caller.tenant, offered))
+    return await read(request, lambda given: requests.event_type(given, caller.tenant, offered))
 
 
 async def _weigh(services: Services, tenant: str, process: str) -> None:
@@ -109,18 +107,6 @@ async def _weigh(services: Services, tenant: str, process: str) -> None:
     weight = points.weights.get(process, 0)
     if weight and points.windows:
         await services.ingress.points.count(tenant, points.windows, weight)
-
-
-async def _read(request: Request, into: Callable[[wire.Reader], T], *faults: Fault) -> T:
-    """Read the body; a large one in a thread: checking it would hold the loop up."""
-    given = request.headers.get("content-type", "application/json")
-    if not syntax.is_json(given) or syntax.charset(given) not in ("", "utf-8"):
-        raise UnsupportedMedia(f"Send application/json in UTF-8, not {given[:100]!r}.")
-    if "content-encoding" in request.headers and request.headers["content-encoding"].strip().lower() != "identity":
-        raise UnsupportedMedia("Send the body without a content encoding.")
-    if len(request.body) > LOOP_BYTES:
-        return await asyncio.to_thread(wire.read, request.body, into, *faults)
-    return wire.read(request.body, into, *faults)
 
 
 def _answer(data: Any, status: int = 200) -> Answer:
@@ -140,12 +126,38 @@ OPERATIONS: Final[tuple[tuple[str, str, Operation], ...]] = (
     ("GET", "/v1/events/types", retired("2024-04-30")),
 )
 
+NOTIFICATIONS: Final[tuple[tuple[str, str, Operation], ...]] = (
+    ("GET", "/v2/event-notification-types", polling.list_types),
+    ("GET", "/v2/{feed_id}/next", polling.next_batch),
+    ("POST", "/v2/{feed_id}/{batch_id}/complete", polling.complete),
+    ("PUT", "/v2/{feed_id}/discardAll", polling.discard_all),
+)
+
+WEBHOOKS: Final[tuple[tuple[str, str, Operation], ...]] = (
+    ("GET", "/v1/webhooks", webhooks.list_webhooks),
+    ("POST", "/v1/webhooks", webhooks.add_webhook),
+    ("GET", "/v1/webhooks/event-notification-types", polling.list_types),
+    ("GET", "/v1/webhooks/{webhook_id}", webhooks.show_webhook),
+    ("PUT", "/v1/webhooks/{webhook_id}", webhooks.update_webhook),
+    ("DELETE", "/v1/webhooks/{webhook_id}", webhooks.remove_webhook),
+    ("GET", "/v1/webhooks/{webhook_id}/test", webhooks.test_webhook),
+)
+
+
+def _routes(
+    prefix: str, operations: Iterable[tuple[str, str, Operation]], scope: TokenScope, reads: Container[str]
+) -> Iterator[Route]:
+    """Make the routes of one part of the product, which a scope opens; `reads` are the methods that have a body."""
+    for method, path, operation in operations:
+        handler = called(operation, scope)
+        yield Route(method, prefix + path, handler, DIALECT, reads_body=method in reads, failure=answer_of)
+
+
 ROUTES: Final = (
     Route(
         "POST", "/connect/token", token.give_token, DIALECT, reads_body=True, max_body=token.BODY_BYTES, failure=token.answer_of
     ),
-    *(
-        Route(method, f"/eventingress{path}", called(operation), DIALECT, reads_body=method in ("POST", "PUT"), failure=answer_of)
-        for method, path, operation in OPERATIONS
-    ),
+    *_routes("/eventingress", OPERATIONS, TokenScope.EVENT_INGRESS, ("POST", "PUT")),
+    *_routes("/eventnotifications", NOTIFICATIONS, TokenScope.EVENT_NOTIFICATIONS, ()),
+    *_routes("/webhooks", WEBHOOKS, TokenScope.WEBHOOKS, ("POST", "PUT")),
 )

@@ -24,6 +24,7 @@ T = TypeVar("T")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
+_texts = msgspec.json.Decoder(list[str]).decode
 _number = msgspec.json.Decoder(int).decode
 
 
@@ -62,6 +63,30 @@ class Reader:
             return self.complain(name, "must be a text", "", KIND)
         found: str = _text(raw)
         return self.complain(name, f"is longer than {most} characters", "") if len(found) > most else found
+
+    def texts(self, name: str, most: int, chars: int, *, required: bool = False) -> list[str]:
+        """Give an array of texts that are not empty; none where there is none."""
+        raw = self.raw(name)
+        if not raw:
+            return self.complain(name, "is required", [], REQUIRED) if required else []
+        if not raw.startswith(b"["):
+            return self.complain(name, "must be an array", [], KIND)
+        try:
+            found: list[str] = _texts(raw)
+        except msgspec.ValidationError:
+            return self.complain(name, "must have texts only", [], KIND)
+        if len(found) > most or (required and not found):
+            return self.complain(name, f"must have {int(required)} to {most} members", [])
+        if any(not 0 < len(one) <= chars for one in found):
+            return self.complain(name, f"must have texts of 1 to {chars} characters", [])
+        return found
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Give true or false."""
+        raw = self.raw(name)
+        if raw not in (b"", b"true", b"false"):
+            return self.complain(name, "must be true or false", default, KIND)
+        return raw == b"true" if raw else default
 
     def uuid(self, name: str) -> str:
         """Give a UUID in lower case; empty where there is none."""
