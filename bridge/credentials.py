@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from bridge.domain.errors import Misconfigured
 
 KEY_PREFIX = "evb_"
+CLIENT_PREFIX = "evbc_"
 SECRET_PREFIX = "whsec_"  # noqa: S105  a public prefix
 RANDOM_BYTES = 32
 LONG_ENOUGH = 24
@@ -45,6 +46,12 @@ def new_pair_value(environment: str) -> NewKey:
     prefix = f"sk_{environment}_1_"
     text = prefix + secrets.token_urlsafe(RANDOM_BYTES)
     return NewKey(text, digest(text).hex(), f"{text[: len(prefix) + 4]}…{text[-4:]}")
+
+
+def new_client_secret() -> NewKey:
+    """Make a client's secret, of 256 random bits."""
+    text = CLIENT_PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+    return NewKey(text, digest(text).hex(), f"{text[: len(CLIENT_PREFIX) + 4]}…{text[-4:]}")
 
 
 def digest(text: str) -> bytes:

@@ -13,8 +13,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -79,6 +80,33 @@ class Redis(BaseModel):
     )
 
 
+class Ingress(BaseModel):
+    """Whose tokens the Event Ingress dialect takes: its own, or those of an issuer outside, which is then named whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(
+        "", description="`iss` of the tokens of an issuer outside; empty: tokens are made and checked here (`/connect/token`)."
+    )
+    jwks_url: str = Field(
+        "",
+        description="Where that issuer's public keys are: `https://…`, or `http://` on this machine; no redirects.",
+    )
+    audience: str = Field("", description="What `aud` of its tokens must name.")
+    tenant_claim: str = Field("tenant", min_length=1, description="Claim of its tokens that holds the name of the tenant.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Ingress:
+        given = [bool(self.issuer), bool(self.jwks_url), bool(self.audience)]
+        if any(given) and not all(given):
+            raise ValueError("ISSUER, JWKS_URL and AUDIENCE belong together: give all of them or none")
+        at = urlsplit(self.jwks_url)
+        local = at.hostname in ("127.0.0.1", "::1", "localhost")
+        if self.jwks_url and not (at.hostname and (at.scheme == "https" or (at.scheme == "http" and local))):
+            raise ValueError("JWKS_URL must be https://…; http:// only on this machine, where nobody in between can change keys")
+        return self
+
+
 class Settings(BaseSettings):
     """The whole configuration of one process. Frozen after start."""
 
@@ -88,6 +116,7 @@ class Settings(BaseSettings):
 
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
+    ingress: Ingress = Ingress()
     topic_prefix: str = Field(
         "bridge", pattern=r"^[a-z][a-z0-9-]{0,30}$", description="First part of every topic name, group and Redis key."
     )
@@ -207,7 +236,7 @@ class _Environment(EnvSettingsSource):
 
 
 def variables() -> dict[str, FieldInfo]:
-    """Give every variable that is a setting, in the order of the catalogue: `EVB_KAFKA__…`, `EVB_REDIS__…`, `EVB_…`."""
+    """Give every variable that is a setting, in the order of the catalogue: `EVB_<GROUP>__…` and `EVB_…`."""
     found: dict[str, FieldInfo] = {}
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

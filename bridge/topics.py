@@ -75,6 +75,7 @@ CLAIMS = Topic(
 BUILDABLE_RESULTS = Topic(
     "results.buildable", "event key", "delete", "retention_hours", "web: outputs of finished transactions", "consumers"
 )
+NOTIFICATIONS = Topic("notifications", "tenant", "delete", "retention_hours", "worker", "polling feeds")
 USAGE = Topic(
     "usage",
     "<partition>/<tenant>/<minute>",
@@ -97,6 +98,7 @@ def catalogue(settings: Settings) -> tuple[Topic, ...]:
         REGISTRY,
         CLAIMS,
         BUILDABLE_RESULTS,
+        NOTIFICATIONS,
         USAGE,
         *map(retries, tiers(settings.retry_tiers)),
     )
@@ -117,6 +119,33 @@ def results(process: str) -> Topic:
 def lane(process: str) -> Topic:
     """The topic of a process that has its own lane; made when a worker that has the process starts."""
     return Topic(f"lanes.{process}", "as its event", "delete", "retention_hours", "router", "the lane's workers")
+
+
+def state(name: str) -> Topic:
+    """What processes keep of their keys under a name; made when a worker that has one of them starts."""
+    return Topic(name, "<tenant>/<partitionkey or event key>/<version>", "compact", None, "worker", "states table, rebuild")
+
+
+TAKEN = frozenset(
+    {
+        "events",
+        "executions",
+        "redeliveries",
+        "parked",
+        "surplus",
+        "deadletters",
+        "registry",
+        "claims",
+        "usage",
+        "results",
+        "retries",
+        "lanes",
+        "runs",
+        "signals",
+        "notifications",
+    }
+)
+"""What a state cannot be called: first parts of the names of other topics, some of which are still to come."""
 
 
 def lane_group(settings: Settings, process: str) -> str:

@@ -14,17 +14,18 @@ from typing import Any
 from bridge.domain.execution import Status
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
+from bridge.sdk.state import NO_STATE, State
 from processors import records
 from processors.clock import now_ms
 from processors.delivery import Delivery
 from processors.given import Given
 from processors.holding import hold
-from processors.lanes import Lane
+from processors.lanes import Lane, order_name
 from processors.ordered import Line, Open
 from processors.outputs import Cause
 from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
-from processors.verdicts import Failure, Verdict, convicted, judge
+from processors.verdicts import Failure, Verdict, convicted, judge, keeping
 from processors.window import Entry, Window
 
 IN_PROGRESS = Verdict(Status.IN_PROGRESS)
@@ -58,6 +59,7 @@ class Attempt:
         "number",
         "process",
         "started_ms",
+        "state",
         "successor",
         "suspect",
         "task",
@@ -78,7 +80,9 @@ class Attempt:
         self.process, self.execution_id, self.finished = process, execution_id, finished
         self.number = given.redelivery.attempt if given.redelivery else 1
         self.made = self.number
-        self.lane = Lane(window, process.name, given.record.key or execution_id.encode())
+        place = given.record.partition if process.state else window
+        self.lane = Lane(place, order_name(process), given.record.key or execution_id.encode())
+        self.state: State = NO_STATE
         self.successor: Attempt | None = None
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
@@ -98,7 +102,12 @@ class Attempt:
         here = self.process.lane == "shared" or self.around.lane == self.process.name
         if not here or record.key is None or (again is not None and again.replayed_from):
             return None
-        return Line(record.partition, self.process.name, record.key)
+        return Line(record.partition, self.lane.process, record.key)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the partition is still ours."""
+        return self.window.alive
 
     def enter_share(self) -> None:
         """Count for the tenant's share of the worker; what is given again has a part of its own."""
@@ -128,9 +137,13 @@ class Attempt:
             self.made = self.number - 1
             asyncio.get_running_loop().call_soon(self._end, held)
             return
+        if self.process.state and around.states.applied(self):
+            asyncio.get_running_loop().call_soon(self._again)
+            return
         self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
-        context = around.contexts.make(self.process, event, self.execution_id, self.number)
+        self.state = around.states.of(self)
+        context = around.contexts.make(self.process, event, self.execution_id, self.number, self.state)
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
         else:
@@ -150,6 +163,18 @@ class Attempt:
             begun()
             self.task = caller.call(self.process, event, context, self.ended)
 
+    def _again(self) -> None:
+        """Record an execution that has changed its state already: the worker before may have died in between."""
+        if not self.window.alive:
+            return
+        self.around.executions.ordered.end(self.execution_id)
+        self.around.states.tell(self)
+        recorded = self.around.states.recorded(self)
+        if recorded is None:
+            self.finished(self)
+        else:
+            Delivery(self).repeat(recorded)
+
     def give_up(self) -> None:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
         self.leave_share()
@@ -167,6 +192,8 @@ class Attempt:
             if self.suspect:
                 outcome = convicted(outcome)
             verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now))
+            if self.state.changed and verdict.status is Status.COMPLETED:
+                verdict = keeping(verdict, self.state.kept)
             self._tell_breaker(verdict, now)
             self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
 
@@ -185,5 +212,6 @@ class Attempt:
             ordered.wait(line, Open(self.execution_id, self.given.record.offset, wait.topic, wait.due_ms))
         else:
             ordered.end(self.execution_id)
-        self.around.lanes.leave(self.lane)  # the next one of the lane begins now, and must find the line as it is
+        if not self.process.state:
+            self.around.lanes.leave(self.lane)  # the next one of the lane begins now, and must find the line as it is
         Delivery(self).publish(verdict)

@@ -12,6 +12,7 @@ from bridge.domain.event import Event
 from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
+from bridge.sdk.state import State
 from processors.verdicts import Failure, said
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ class Contexts:
         self._configs: dict[tuple[str, str], BaseModel | Failure] = {}
         self._generation = -1
 
-    def make(self, process: AnyProcess, event: Event, execution_id: str, attempt: int) -> Context[Any] | Failure:
+    def make(self, process: AnyProcess, event: Event, execution_id: str, attempt: int, state: State) -> Context[Any] | Failure:
         """Give the context of one attempt, or the failure `invalid-config` where the tenant's configuration does not fit."""
         config = self._config(process, event.tenant)
         if isinstance(config, Failure):
             return config
         correlation = event.correlation_id or event.key
         log = logs.of_execution(process.name, event, execution_id)
-        return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http)
+        return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http, state)
 
     def _config(self, process: AnyProcess, tenant: str) -> BaseModel | Failure:
         if self._generation != self._registry.generation:

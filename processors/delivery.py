@@ -2,8 +2,9 @@
 """
 What an attempt has led to, on its way into Kafka.
 
-The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then the
-execution's record, and only then is the event's entry finished, so that its offset can be committed.
+The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then what the
+process keeps, then the notice of its outcome, then the execution's record, and only then is the event's entry finished, so that
+its offset can be committed.
 
 An execution that is only held, and goes on somewhere else at once, is recorded before the record that waits: whoever goes on with
 it must find it recorded, or its end would be followed by our `pending`. If we die in between, the event is held again.
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError
 
 from bridge import metrics
-from bridge.domain.execution import ResultRef, Status
-from bridge.executions import encode
-from processors import records
+from bridge.domain.execution import Execution, ResultRef, Status
+from bridge.executions import decode, encode
+from bridge.notifications.deliveries import WEBHOOK, webhook_of
+from processors import notices, records
 from processors.clock import now_ms
 from processors.ending import doubt
-from processors.outbox import Record
+from processors.outbox import Record, Report
 from processors.outputs import Output
+from processors.telling import Telling
 from processors.verdicts import Verdict, failed
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ class Delivery:
         attempt, around = self._attempt, self._attempt.around
         self._verdict, self._refusal = verdict, None
         self._refs.clear()
-        self._pending = len(verdict.outputs)
+        steps = [*notices.steps(attempt, verdict)]
+        self._pending = len(verdict.outputs) + len(steps)
         if verdict.status is Status.FAILED:
             self._pending = 1
             around.outbox.send(records.dead_letter(attempt, verdict, now_ms()), self._dead)
@@ -62,6 +66,8 @@ class Delivery:
             topic = around.topics.events if output.event else around.topics.results_prefix + attempt.process.name
             record = Record(topic, output.key, output.value, output.headers, attempt.given.record.partition)
             around.outbox.send(record, partial(self._output_sent, index, output))
+        for step in steps:
+            Telling(attempt, step, self._confirmed).begin()
         if not self._pending:
             self._write()
 
@@ -106,7 +112,28 @@ class Delivery:
         execution = records.execution(attempt, self._verdict, ended, [ref for _, ref in sorted(self._refs, key=_index)])
         value = encode(execution)
         record = records.of_execution(attempt, execution, self._verdict.wait, value, ended)
-        attempt.around.outbox.send(record, partial(self._recorded, value, ended))
+        end = partial(self._end, execution, record, partial(self._recorded, value, ended))
+        if self._verdict.kept is None:
+            end()
+        else:
+            attempt.around.states.write(attempt, self._verdict.kept, value, end)
+
+    def _end(self, execution: Execution, record: Record, recorded: Report) -> None:
+        """Send the execution's record, after the notice of its outcome where somebody waits for one."""
+        attempt = self._attempt
+        send = partial(attempt.around.outbox.send, record, recorded)
+        if execution.status.final and notices.concerns(attempt):
+            Telling(attempt, notices.outcome(attempt, execution), send).begin()
+        else:
+            send()
+
+    def repeat(self, value: bytes) -> None:
+        """Send the record of an execution whose results and state Kafka has."""
+        attempt, execution = self._attempt, decode(value)
+        ended = execution.finished_ms or now_ms()
+        self._verdict, attempt.started_ms = Verdict(execution.status), execution.started_ms
+        record = records.of_execution(attempt, execution, None, value, ended)
+        self._end(execution, record, partial(self._recorded, value, ended))
 
     def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
         attempt, verdict = self._attempt, self._verdict
@@ -117,6 +144,8 @@ class Delivery:
         around.executions.ordered.written(execution_id, message.offset())
         correlation = event.correlation_id or event.key
         around.projection.recorded(event.tenant, execution_id, correlation, message.offset(), value)
+        if attempt.process.name == WEBHOOK:
+            around.projection.posted(event.tenant, webhook_of(event), execution_id, ended)
         self._measure(ended)
         if not attempt.window.alive:
             return

@@ -18,7 +18,7 @@ from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import Fault, InvalidEvent
 from bridge.domain.event import Event
 from bridge.domain.redelivery import Redelivery
-from bridge.registry.objects import TENANT_NAME
+from bridge.registry.fields import TENANT_NAME
 
 TENANT = re.compile(TENANT_NAME).fullmatch
 """A name is part of keys, which have to be read again."""

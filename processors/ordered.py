@@ -12,12 +12,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-OFFSET, KEY, TOPIC, DUE = "order_offset", "order_key", "order_topic", "order_due"
-"""Headers of an ordered execution's record; the last three only while it waits."""
+OFFSET, NAME, KEY, TOPIC, DUE = "order_offset", "order_name", "order_key", "order_topic", "order_due"
+"""Headers of an ordered execution's record; all but the first only while it waits."""
 
 
 class Line(NamedTuple):
-    """What is kept in order: the events of one key in one process."""
+    """What is kept in order: the events of one key in one process, or in the processes of one state."""
 
     partition: int
     process: str
@@ -83,10 +83,10 @@ class Ordered:
         """Give the offset from which a restart must read the executions to know every open one; None where there is none."""
         return min((one.written for one in self._of_partition[partition].values() if one.written >= 0), default=None)
 
-    def recover(self, headers: dict[str, bytes], execution_id: str, process: str, partition: int, at: int) -> None:
+    def recover(self, headers: dict[str, bytes], execution_id: str, partition: int, at: int) -> None:
         """Take one record of the executions topic in."""
         if DUE in headers:
-            line = Line(partition, process, headers[KEY])
+            line = Line(partition, headers[NAME].decode(), headers[KEY])
             self.wait(line, Open(execution_id, int(headers[OFFSET]), headers[TOPIC].decode(), int(headers[DUE]), at))
         elif OFFSET in headers:
             self.end(execution_id)

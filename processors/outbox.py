@@ -27,7 +27,7 @@ class Record(msgspec.Struct, frozen=True):
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers
     partition: int
     timestamp_ms: int = 0

@@ -9,6 +9,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from bridge import logs, metrics, topics
+from bridge.credentials import Vault
+from bridge.decisions.decide import Decisions
+from bridge.decisions.holds import ObjectHolds
 from bridge.domain.retry import tiers
 from bridge.egress.addresses import networks
 from bridge.egress.client import session
@@ -19,9 +22,11 @@ from bridge.kafka.admin import TopicState, retry_topics
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.kafka.progress import Progress
+from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
 from bridge.registry.announcing import ASKED, Announcer, Vitals
+from bridge.registry.changes import Changes
 from bridge.registry.registry import Registry
 from bridge.settings import Settings
 from processors.app import WorkerApp, make_app, reaching
@@ -44,9 +49,11 @@ from processors.retrying import Retries
 from processors.room import ASIDE_IN_FLIGHT, Room
 from processors.router import Router
 from processors.shares import Shares
+from processors.states import States, StateTable
 from processors.surroundings import Surroundings, Topics
 from processors.tables import ExecutionsTable, UsageTable
 from processors.watchdog import Watchdog
+from processors.webhooks import Webhooks, giving_up
 from processors.witness import Witness
 
 LINGER_MS = 5.0
@@ -109,10 +116,12 @@ class Parts:
             journal=journal,
             room=room,
             shares=Shares(registry, room),
+            states=States(self._state_tables(self.app), outbox, self._projection, names.prefix),
         )
         before_leaving(journal.clear)
         books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
-        self.router = Router(around, plugins.processes, Routing(registry), books)
+        processes = plugins.processes if lane else (*plugins.processes, self._webhooks())
+        self.router = Router(around, processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
         self._agent(source, "route")
         if not lane:
@@ -173,6 +182,30 @@ class Parts:
         if not self._settings.worker_lane:
             app.tables.add(usage)
         return executions, usage
+
+    def _webhooks(self) -> Webhooks:
+        """Make the process that posts to webhooks; it may disable one, which is a decision."""
+        settings, registry = self._settings, self._registry
+        holds = ObjectHolds(self._pipe, settings)
+        decisions = Decisions(settings, topics.REGISTRY, self._pipe, self._producer, holds, registry.fate)
+        stop = giving_up(Changes(registry, decisions), self._pipe, Keys(settings.topic_prefix))
+        return Webhooks(registry, Vault(settings.secret_keys.get_secret_value()), len(tiers(settings.retry_tiers)) + 1, stop)
+
+    def _state_tables(self, app: WorkerApp) -> dict[str, StateTable]:
+        """Make a table for each state; a process that has one runs in the shared lane only."""
+        partitions, found = self._settings.partitions, dict[str, StateTable]()
+        for name in () if self._settings.worker_lane else self._plugins.states:
+            found[name] = StateTable(
+                app,
+                name=f"state-{name}",
+                partitions=partitions,
+                changelog_topic=batch_topic(app, topics.state(name).name(self._settings), partitions),
+                key_type=bytes,
+                value_type=bytes,
+                recovery_buffer_size=4,
+            )
+            app.tables.add(found[name])
+        return found
 
     def _agent(self, topic: str, name: str) -> None:
         """Feed the router. Whatever gets out of here ends the process: Faust would start the agent again over a hole."""

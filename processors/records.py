@@ -66,6 +66,7 @@ def of_execution(attempt: Attempt, state: Execution, wait: Wait | None, value: b
         headers.append((ordered.OFFSET, b"%d" % attempt.given.record.offset))
         if wait is not None:
             headers += [
+                (ordered.NAME, attempt.line.process.encode()),
                 (ordered.KEY, attempt.line.key),
                 (ordered.TOPIC, wait.topic.encode()),
                 (ordered.DUE, b"%d" % wait.due_ms),

@@ -18,7 +18,7 @@ from bridge.domain import ids
 from bridge.domain.errors import InvalidEvent
 from bridge.domain.event import MAX_HOPS
 from bridge.hosting.routing import Router as Routing
-from bridge.registry.announcing import about
+from bridge.registry.announcing import announced
 from bridge.sdk.process import AnyProcess
 from processors import standins
 from processors.attempt import Attempt
@@ -40,7 +40,7 @@ class Router:
     def __init__(self, around: Surroundings, processes: Iterable[AnyProcess], routing: Routing, bookkeeping: Bookkeeping) -> None:
         self._around, self._routing, self._books = around, routing, bookkeeping
         self._processes = {process.name: process for process in processes}
-        self._wanting = {name: about(process) for name, process in self._processes.items()}
+        self._wanting = {name: announced(process) for name, process in self._processes.items()}
         self._loop = asyncio.get_running_loop()
         self._room = around.room
         self.running: dict[str, Attempt] = {}
@@ -150,6 +150,8 @@ class Router:
 
     def _tell_again(self, attempt: Attempt) -> None:
         """Tell the view what recovery has read of an execution: who recorded it may have died before that."""
+        if attempt.process.state:
+            self._around.states.tell(attempt)
         if (found := self._around.executions.recovered.take(attempt.execution_id)) is not None:
             offset, value = found
             event = attempt.given.event
@@ -176,6 +178,8 @@ class Router:
 
     def _finished(self, attempt: Attempt) -> None:
         del self.running[attempt.execution_id]
+        if attempt.process.state:
+            self._around.lanes.leave(attempt.lane)
         attempt.leave_share()
         self._less(attempt.window, attempt.entry)
         self._begin_next(attempt)

@@ -19,6 +19,7 @@ from processors.outbox import Outbox
 from processors.retrying import Retries
 from processors.room import Room
 from processors.shares import Shares
+from processors.states import States
 from processors.tables import ExecutionsTable
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class Topics:
     executions: str
     dead_letters: str
     usage: str
+    notifications: str
     results_prefix: str
     prefix: str
+    partitions: int
 
     @classmethod
     def of(cls, settings: Settings) -> Topics:
@@ -48,8 +51,10 @@ class Topics:
             topics.EXECUTIONS.name(settings),
             topics.DEAD_LETTERS.name(settings),
             topics.USAGE.name(settings),
+            topics.NOTIFICATIONS.name(settings),
             f"{settings.topic_prefix}.results.",
             f"{settings.topic_prefix}.",
+            settings.partitions,
         )
 
 
@@ -72,3 +77,4 @@ class Surroundings:
     journal: Journal
     room: Room
     shares: Shares
+    states: States

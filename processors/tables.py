@@ -116,8 +116,7 @@ class ExecutionsTable(RecordTable):
             self.remember(execution_id, int(attempt or 0), record.timestamp, final=status in FINAL)
             self.recovered.add(execution_id, record.offset, record.value or b"")
             if OFFSET in headers:
-                process = headers["process"].decode()
-                self.ordered.recover(headers, execution_id, process, record.partition, record.offset)
+                self.ordered.recover(headers, execution_id, record.partition, record.offset)
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Forget who is open: the partitions that are ours are recovered, the others may have moved on elsewhere."""

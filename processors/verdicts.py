@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bridge.domain.execution import Status
-from bridge.domain.limits import REASON_BYTES
+from bridge.domain.limits import REASON_BYTES, RESULT_BYTES
 from bridge.sdk import Completed, Rejected, RetryLater, Skipped
 from processors.outputs import Cause, Output, Unpublishable, kept, outputs_of
 
@@ -46,7 +46,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """
     What becomes of an execution; `code` is empty unless its attempt failed.
 
-    `after_s` is how long the process itself wants to wait, `wait` what was granted: only a pending execution has it.
+    `after_s` is how long the process itself wants to wait, `wait` what was granted: only a pending execution has it. `kept` is
+    what the process keeps of the event's key from now on, as JSON (nothing: it forgets it); None: what it has kept so far.
     """
 
     status: Status
@@ -56,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True):
     outputs: Sequence[Output] = ()
     after_s: float | None = None
     wait: Wait | None = None
+    kept: bytes | None = None
 
     @property
     def said(self) -> str:
@@ -120,6 +122,13 @@ def _later(outcome: RetryLater) -> Verdict:
 def failed(code: str, reason: str) -> Verdict:
     """Give the verdict of a failed execution."""
     return Verdict(Status.FAILED, code, cut(reason))
+
+
+def keeping(verdict: Verdict, kept: bytes) -> Verdict:
+    """Give the verdict of an execution that has changed its state."""
+    if len(kept) > RESULT_BYTES:
+        return failed("result-too-large", f"the state has {len(kept)} bytes of JSON; at most {RESULT_BYTES} are kept")
+    return msgspec.structs.replace(verdict, kept=kept)
 
 
 def cut(text: str, most: int = REASON_BYTES) -> str:

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import uvloop
 
-from bridge import logs, topics
+from bridge import logs
 from bridge.domain.errors import Misconfigured
 from bridge.domain.retry import tiers
 from bridge.garbage import collect_seldom
@@ -57,10 +57,8 @@ def prepare_topics(settings: Settings, plugins: Plugins) -> None:
     """Create what is missing; refuse delays without a topic, and topics of another size: an offset would then mean two things."""
     if faults := plugins.unknown_tiers([tier.label for tier in tiers(settings.retry_tiers)]):
         raise Misconfigured(*faults)
-    wanted = [topics.results(process.name) for process in plugins.processes]
-    wanted += [topics.lane(name) for name in plugins.lanes]
-    ensure_topics(settings, wanted)
-    wrong = [str(one) for one in check_topics(settings, wanted) if one.setting == "the number of partitions"]
+    ensure_topics(settings, plugins.topics)
+    wrong = [str(one) for one in check_topics(settings, plugins.topics) if one.setting == "the number of partitions"]
     if wrong:
         raise Misconfigured(*wrong)
 

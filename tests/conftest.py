@@ -17,7 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 from rich.console import Console
 
-from bridge.settings import Kafka, Redis, Settings
+from bridge.settings import Ingress, Kafka, Redis, Settings
 from bridge.stack.prepare import prepare
 from bridge.stack.stack import Stack
 
@@ -53,7 +53,7 @@ def as_environ(settings: Settings) -> dict[str, str]:
     """Give the `EVB_*` variables that say what `settings` say."""
     found = {}
     for name, value in settings:
-        if isinstance(value, (Kafka, Redis)):
+        if isinstance(value, (Ingress, Kafka, Redis)):
             found |= {f"EVB_{name}__{inner}".upper(): _plain(v) for inner, v in value}
         else:
             found[f"EVB_{name}".upper()] = _plain(value)

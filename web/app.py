@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 from bridge.domain.errors import BridgeError, BrokerUnavailable, NotFound
 from bridge.domain.limits import ANSWER_S
 from web import pages
-from web.api import deadletters
+from web.api import deadletters, entities
 from web.call import OTHER, UNCONFIRMED
 from web.counting import count
 from web.http import rules
@@ -52,6 +52,7 @@ def create_app(services: Services, loop: asyncio.AbstractEventLoop) -> Flask:
         app.add_url_rule(rule, name, view, methods=[route.method], provide_automatic_options=False)
     app.register_blueprint(pages.blueprint(services, loop))
     app.register_blueprint(deadletters.blueprint(services, loop))
+    app.register_blueprint(entities.blueprint(services, loop))
     return app
 
 

@@ -11,12 +11,28 @@ if TYPE_CHECKING:
     from bridge.claims.claims import Claims
     from bridge.claims.lists import Lists
     from bridge.claims.log import ClaimLog
+    from bridge.ingress.messages import Messages
+    from bridge.ingress.throttle import Throttle
     from bridge.intake.accept import Intake
     from bridge.kafka.producer import LoopProducer
     from bridge.redis.pipe import Pipe
     from bridge.registry import Registry
+    from bridge.registry.business import BusinessProcesses
+    from bridge.registry.changes import Changes
     from bridge.settings import Settings
+    from bridge.tokens.tokens import Tokens
     from bridge.view.status import StatusView
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """What only the Event Ingress dialect uses: `requests` and `points` are the two things that are counted of a tenant."""
+
+    tokens: Tokens
+    requests: Throttle
+    points: Throttle
+    messages: Messages
+    processes: BusinessProcesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +40,7 @@ class Services:
     """
     The use cases behind the doors, and what they stand on.
 
-    Handlers use the first six; the others are for health and for the end of the process.
+    The last four are for health and for the end of the process, the others for handlers.
     """
 
     settings: Settings
@@ -33,6 +49,8 @@ class Services:
     status: StatusView
     lists: Lists
     claims: Claims
+    ingress: Ingress
+    changes: Changes
     claim_log: ClaimLog
     pipe: Pipe
     producer: LoopProducer

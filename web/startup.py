@@ -24,6 +24,9 @@ from bridge.claims.lists import Lists
 from bridge.claims.log import ClaimLog
 from bridge.claims.outputs import Outputs
 from bridge.decisions.decide import Decisions
+from bridge.decisions.holds import ObjectHolds
+from bridge.ingress.messages import Messages
+from bridge.ingress.throttle import Throttle
 from bridge.intake.accept import Intake
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
@@ -32,11 +35,14 @@ from bridge.metrics import LOOP_LAG, WORKERS_DIFFERING
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
+from bridge.registry.business import BusinessProcesses
+from bridge.registry.changes import Changes
 from bridge.settings import Settings
+from bridge.tokens.tokens import Tokens
 from bridge.view.expecting import Expectation
 from bridge.view.keeper import ViewKeeper
 from bridge.view.status import StatusView
-from web.services import Services
+from web.services import Ingress, Services
 
 LOG = get("web")
 LAG_S = 1.0
@@ -70,7 +76,10 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     background = tuple(_watched(loop, one) for one in running)
     intake = Intake(settings, producer, pipe, guard, windows=registry.windows, expected=Expectation(registry))
     status = StatusView(pipe, settings)
-    return Services(settings, registry, intake, status, lists, claims, claim_log, pipe, producer, background)
+    ingress = _ingress(settings, registry, pipe, Messages(pipe, settings, guard, status))
+    deciding = Decisions(settings, topics.REGISTRY, pipe, producer, ObjectHolds(pipe, settings), registry.fate)
+    changes = Changes(registry, deciding)
+    return Services(settings, registry, intake, status, lists, claims, ingress, changes, claim_log, pipe, producer, background)
 
 
 async def close_services(services: Services, timeout_s: float) -> None:
@@ -87,6 +96,16 @@ async def close_services(services: Services, timeout_s: float) -> None:
     await services.pipe.close()
     await asyncio.to_thread(services.claim_log.close)
     await asyncio.to_thread(services.registry.close)
+
+
+def _ingress(settings: Settings, registry: Registry, pipe: Pipe, messages: Messages) -> Ingress:
+    return Ingress(
+        tokens=Tokens(settings, registry),
+        requests=Throttle(pipe, settings, "requests", always=True),
+        points=Throttle(pipe, settings, "points", always=False),
+        messages=messages,
+        processes=BusinessProcesses(registry),
+    )
 
 
 def _leave(error: KafkaError) -> None:

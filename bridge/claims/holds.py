@@ -15,11 +15,10 @@ from typing import Final
 
 from bridge.claims.facts import Place
 from bridge.claims.packed import pack
-from bridge.claims.rows import member
 from bridge.claims.state import Claim, State
 from bridge.decisions.facts import EPOCH_SPAN
 from bridge.decisions.holds import HOLD_MS, Change, Held, Stale, Tentative
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, list_member
 from bridge.redis.pipe import Argument, Pipe
 from bridge.redis.scripts import script
 from bridge.settings import Settings
@@ -107,7 +106,7 @@ class ClaimHolds:
             one.nonce,
             place.tx_key,
             pack(claim, one.version),
-            member(place.event_key),
+            list_member(place.event_key),
             place.created_ms,
             due_second(claim),
             place.created_ms // 1000 + self._keep_s,

@@ -18,9 +18,8 @@ import hiredis
 
 from bridge import logs
 from bridge.claims.claims import Claims, Which
-from bridge.claims.rows import key_of
 from bridge.domain.errors import Conflict, Unavailable
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, listed_event
 from bridge.redis.pipe import Pipe
 from bridge.redis.reading import read
 from bridge.redis.scripts import script
@@ -63,7 +62,7 @@ class Leases:
 
     async def _expire(self, tenant: str, entry: bytes) -> bool:
         """Say whether a lease needs no further look; while somebody else changes the claim, or Kafka is away, it does."""
-        which = Which(key_of(entry[:MEMBER_BYTES]), entry[MEMBER_BYTES:].decode("utf-8", "surrogatepass"))
+        which = Which(listed_event(entry[:MEMBER_BYTES]), entry[MEMBER_BYTES:].decode("utf-8", "surrogatepass"))
         try:
             if await self._claims.expire(tenant, which):
                 LOG.info("a claim's time was over; its event is offered again", tenant=tenant, event_key=which.event_key)

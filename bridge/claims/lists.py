@@ -4,29 +4,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import hiredis
 
 from bridge import summaries
 from bridge.claims.holds import LISTED
 from bridge.claims.packed import claims_in
-from bridge.claims.rows import Row, key_of, listed, read, row_of
+from bridge.claims.rows import FIELD, Row, listed, read, row_of
 from bridge.claims.state import Claim, State
-from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.errors import NotFound
 from bridge.domain.event import Event
-from bridge.domain.limits import MIB
 from bridge.domain.receipt import Draft, Receipt
 from bridge.redis import reading
 from bridge.redis.epoch import ViewGuard
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, listed_event
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
+from bridge.redis.writing import write_fact
 from bridge.settings import Settings
-
-BATCH_BYTES, PAGE_BYTES = 2 * MIB, 32 * MIB
-"""What is read from Redis at a time, so that nothing else waits for it; and what a page shows, but for its first event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +66,8 @@ class Lists:
         row = row_of(event, receipt.accepted_ms)
         if row is None:
             return
-        fields = listed(self._keys, event, row, self._keep_ms // 1000)
-        try:
-            await self._pipe.script(script("project"), (self._keys.epoch, self._keys.passed), fields)
-        except (ViewUnavailable, hiredis.ReplyError) as err:
-            self._guard.hole(f"an event that can be claimed could not be listed: {err}")
+        fact = listed(self._keys, event, row, self._keep_ms // 1000)
+        await write_fact(self._pipe, self._keys, self._guard, fact, "an event that can be claimed")
 
     async def page(self, query: Query) -> tuple[int, list[Listed]]:
         """Give how many events fit, and those of the page; one that has just been forgotten is left out."""
@@ -87,7 +79,7 @@ class Lists:
             asked = [lists[query.state]]
         since = max(query.since_ms, int(time.time() * 1000) - self._keep_ms)
         total, *members = await self._pipe.script(script("list_page"), asked, (since, query.skip, query.size))
-        found = await self._listed(tenant, [key_of(one) for one in members])
+        found = await self._listed(tenant, [listed_event(one) for one in members])
         return total, [one for one in found if one is not None]
 
     async def find(self, tenant: str, environment: str, key: str) -> Listed:
@@ -115,30 +107,10 @@ class Lists:
         return claims_in(claims or b"")
 
     async def _listed(self, tenant: str, keys: list[str]) -> list[Listed | None]:
-        """Read events, batch by batch; a page ends before its values have more than `PAGE_BYTES`."""
+        """Read events; a page may end before its last one, as `reading.entries` says."""
         names = [self._keys.event(tenant, key) for key in keys]
-        sizes = await reading.read(self._pipe, self._keys, [("HSTRLEN", name, "b") for name in names])
-        found: list[Listed | None] = []
-        for first, last in batches(sizes):
-            commands = [("HMGET", name, "b", "p", "c") for name in names[first:last]]
-            replies = await reading.read(self._pipe, self._keys, commands)
-            found += [_of(key, *entry) for key, entry in zip(keys[first:last], replies, strict=True)]
-        return found
-
-
-def batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Cut a page of values of these sizes into stretches that are small enough to be read at a time; never nothing at all."""
-    first = size = total = 0
-    for at, one in enumerate(sizes):
-        if at and total + one > PAGE_BYTES:
-            yield first, at
-            return
-        if at > first and size + one > BATCH_BYTES:
-            yield first, at
-            first, size = at, 0
-        size, total = size + one, total + one
-    if sizes:
-        yield first, len(sizes)
+        found = await reading.entries(self._pipe, self._keys, names, (FIELD, "p", "c"))
+        return [_of(key, *entry) for key, entry in zip(keys, found, strict=False)]
 
 
 def _of(key: str, body: bytes | None, position: bytes | None, claims: bytes | None) -> Listed | None:

@@ -19,13 +19,12 @@ from bridge.claims import facts
 from bridge.claims.facts import Place
 from bridge.claims.holds import ClaimHolds, Written
 from bridge.claims.packed import pack
-from bridge.claims.rows import member
 from bridge.claims.state import Claim
 from bridge.decisions.facts import MARKER, parse_key
 from bridge.domain.errors import ViewUnavailable
 from bridge.kafka.lines import line_of
 from bridge.kafka.scan import Scan
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, list_member
 from bridge.redis.lease import Lease
 from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
@@ -68,7 +67,7 @@ def check(claim: Claim, place: Place, version: int) -> None:
     if not claim.changes:
         raise ValueError("a claim has changes")
     pack(claim, version)
-    member(place.event_key)
+    list_member(place.event_key)
 
 
 async def restore_claims(settings: Settings, pipe: Pipe, lease: Lease) -> int:

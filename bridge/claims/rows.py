@@ -8,15 +8,16 @@ Kafka has the event, by the worker when it comes to it, and by the rebuild; all 
 
 from __future__ import annotations
 
-import uuid
-
 import msgspec
 
 from bridge.domain.event import Event
-from bridge.redis.keys import Keys
+from bridge.redis import operations
+from bridge.redis.keys import Keys, list_member
 from bridge.redis.operations import Operation
 
 ENVIRONMENTS = frozenset({"test", "live"})
+FIELD = "b"
+"""Of the event's entry in the live view: its row."""
 ENVIRONMENT, PLATFORM, LABEL = "environment", "platform", "label"
 
 
@@ -49,29 +50,17 @@ def row_of(event: Event, accepted_ms: int) -> Row | None:
     if given.get(ENVIRONMENT) not in ENVIRONMENTS or not (given.get(PLATFORM) and given.get(LABEL)):
         return None
     try:
-        member(event.key)
+        list_member(event.key)
         event.data.decode()
     except ValueError:
         return None
     return Row(given[ENVIRONMENT], given[PLATFORM], given[LABEL], given["type"], accepted_ms)
 
 
-def member(event_key: str) -> bytes:
-    """Give an event key as a list holds it. Raises: ValueError where it is none."""
-    return uuid.UUID(event_key).bytes
-
-
-def key_of(found: bytes) -> str:
-    """Give the event key of a list's member."""
-    return str(uuid.UUID(bytes=found))
-
-
 def listed(keys: Keys, event: Event, row: Row, keep_s: int) -> Operation:
     """Say for `scripts/project.lua` that an event is in the list of its name; `keep_s` is how long events are shown."""
     where = keys.list(event.tenant, row.environment, row.full_name)
-    body = _encode(row) + b"\n" + event.data
-    oldest_ms, forget_s = row.created_ms - keep_s * 1000, row.created_ms // 1000 + keep_s
-    return (b"B", keys.event(event.tenant, event.key), where, member(event.key), row.created_ms, oldest_ms, forget_s, body)
+    return operations.listed(keys, event, FIELD, where, row.created_ms, keep_s, _encode(row) + b"\n" + event.data)
 
 
 def read(body: bytes) -> tuple[Row, bytes]:

@@ -25,7 +25,7 @@ from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.registry import Announcement, ProcessSetting, Registry
 from bridge.settings import Settings
-from bridge.topics import REGISTRY, results
+from bridge.topics import REGISTRY
 
 KAFKA_S, REDIS_S, REGISTRY_S, WEB_S = 5.0, 2.0, 10.0, 3.0
 WORKER_S = 60.0
@@ -61,8 +61,8 @@ def brokers(settings: Settings) -> Finding:
 
 
 def topics(settings: Settings, plugins: Plugins) -> list[Finding]:
-    """Compare the topics, the result topics of the installed processes included, with the catalogue."""
-    wrong = check_topics(settings, [results(name) for name in plugins.patterns])
+    """Compare the topics, those of the installed processes included, with the catalogue."""
+    wrong = check_topics(settings, plugins.topics)
     found = [Finding(False, f"{w.topic}: {w.setting} is {w.found}, expected {w.expected}", w.cure) for w in wrong]
     return found or [Finding(True, f"all as they should be, {settings.partitions} partitions each")]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `evb secrets --dialect` does: secret keys with a test and a live value, each shown once, when they are made."""
+"""What `evb secrets --dialect buildable` does: secret keys with a test and a live value, each shown once, when they are made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def create(settings: Settings, tenant: str, dialect: Dialect, name: str, *, as_j
 
     async def run() -> IssuedPair:
         async with changing(settings) as changes:
-            return await create_pair(changes, tenant or _only(changes), dialect, name)
+            return await create_pair(changes, tenant or only_tenant(changes), dialect, name)
 
     _show(asyncio.run(run()), as_json=as_json)
 
@@ -55,6 +55,14 @@ def list_(settings: Settings, tenant: str, dialect: Dialect, *, as_json: bool) -
     show_rows(rows, columns, as_json=as_json, empty=f"No secret keys yet: `evb secrets create --dialect {dialect} NAME`.")
 
 
+def only_tenant(changes: Changes) -> str:
+    """Give the tenant that a command means where it names none. Raises: InvalidValue unless exactly one is active."""
+    active = [one.name for one in changes.registry.tenants() if one.state == "active"]
+    if len(active) != 1:
+        raise InvalidValue(f"--tenant: say whose it is; there are {', '.join(active) or 'none: `evb tenants create NAME`'}.")
+    return active[0]
+
+
 def _rows(registry: View, tenant: str, dialect: Dialect) -> list[dict[str, str]]:
     return [
         {
@@ -68,13 +76,6 @@ def _rows(registry: View, tenant: str, dialect: Dialect) -> list[dict[str, str]]
         for pair in registry.pairs(tenant)
         if pair.dialect == dialect
     ]
-
-
-def _only(changes: Changes) -> str:
-    active = [one.name for one in changes.registry.tenants() if one.state == "active"]
-    if len(active) != 1:
-        raise InvalidValue(f"--tenant: say whose it is; there are {', '.join(active) or 'none: `evb tenants create NAME`'}.")
-    return active[0]
 
 
 def _show(issued: IssuedPair, *, as_json: bool) -> None:

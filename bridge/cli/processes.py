@@ -13,7 +13,8 @@ import typer
 from bridge.cli.output import out, show_rows
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.registry.changes import Changes
-from bridge.registry.objects import ALL, Pause
+from bridge.registry.fields import ALL
+from bridge.registry.objects import Pause
 from bridge.registry.pausing import pause as pause_
 from bridge.registry.pausing import resume as resume_
 from bridge.registry.pausing import said

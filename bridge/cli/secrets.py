@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-`evb secrets`: the signing secrets of a tenant's webhook sources, and with `--dialect` the secret keys of a dialect.
+`evb secrets`: the signing secrets of a tenant's webhook sources, and with `--dialect` what callers of a dialect prove
+themselves with.
 
 A secret's text is shown once, when it is made.
 """
@@ -9,28 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from bridge.cli import pairs
+from bridge.cli import clients, pairs
 from bridge.cli.keys import Tenant, moment
 from bridge.cli.output import FAILED, out, show_json, show_rows
 from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
-from bridge.registry.pairs import Dialect
 from bridge.registry.session import changing, reading
 from bridge.registry.signing import IssuedSecret, Resealed, create_secret, reseal_secrets, revoke_secret, rotate_secret
 from bridge.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets and dialects' secret keys.")
+app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets, and dialects' own credentials.")
 
 Which = Annotated[
     str, typer.Argument(metavar="SECRET", help="Id of the secret, or its source (a key's name) where one valid secret has it.")
 ]
-OfDialect = Annotated[Dialect | None, typer.Option("--dialect", help="The secret keys of this dialect, not signing secrets.")]
+OfDialect = Annotated[
+    Literal["buildable", "eventingress"] | None,
+    typer.Option("--dialect", help="The secret keys (buildable) or clients (eventingress) of this dialect, not signing secrets."),
+]
 Given = Annotated[
     str | None,
     typer.Option("--secret", help="Keep this one instead of making one; `-`: read it from stdin, which no process list shows."),
@@ -39,18 +42,22 @@ Given = Annotated[
 
 @app.command()
 def create(
-    owner: Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant; with --dialect, of the new secret key.")],
+    owner: Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant; with --dialect, of the new credential.")],
     source: Annotated[str, typer.Option(help="Name of the sender: /fx/events/webhook/<source>.")] = "github",
     event_type: Annotated[str, typer.Option("--type", help="Type of its events that name none themselves.")] = "",
     given: Given = None,
     dialect: OfDialect = None,
     tenant: Annotated[str, typer.Option(help="With --dialect: whose it is; left out: the only tenant's.")] = "",
+    scopes: Annotated[str, typer.Option(help="With --dialect eventingress: comma-separated; left out: all.")] = "",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a signing secret for a webhook source, or a secret key of a dialect with a test and a live value."""
+    """Make a signing secret for a webhook source; a secret key with a test and a live value; or a client that gets tokens."""
     settings, text = operator_settings(data), _given(given)
-    if dialect is not None:
+    if dialect == "eventingress":
+        clients.create(settings, tenant, owner, scopes, as_json=as_json)
+        return
+    if dialect == "buildable":
         pairs.create(settings, tenant, dialect, owner, as_json=as_json)
         return
 
@@ -63,9 +70,12 @@ def create(
 
 @app.command("list")
 def list_(tenant: Tenant, dialect: OfDialect = None, data: Data = None, as_json: AsJson = False) -> None:
-    """List a tenant's signing secrets, or a dialect's secret keys: never their texts."""
+    """List a tenant's signing secrets, or a dialect's secret keys or clients: never their texts."""
     settings = operator_settings(data)
-    if dialect is not None:
+    if dialect == "eventingress":
+        clients.list_(settings, tenant, as_json=as_json)
+        return
+    if dialect == "buildable":
         pairs.list_(settings, tenant, dialect, as_json=as_json)
         return
     with reading(settings) as registry:
@@ -99,7 +109,8 @@ def rotate(
     """Make a new secret for the old one's source; both are valid during the overlap."""
     settings, text = operator_settings(data), _given(given)
     if dialect is not None:
-        pairs.rotate(settings, tenant, which, seconds_of(overlap), as_json=as_json)
+        rotating = clients.rotate if dialect == "eventingress" else pairs.rotate
+        rotating(settings, tenant, which, seconds_of(overlap), as_json=as_json)
         return
 
     async def run() -> IssuedSecret:
@@ -114,7 +125,7 @@ def revoke(tenant: Tenant, which: Which, dialect: OfDialect = None, data: Data =
     """Make a secret useless, in every process within 2 s."""
     settings = operator_settings(data)
     if dialect is not None:
-        pairs.revoke(settings, tenant, which)
+        (clients if dialect == "eventingress" else pairs).revoke(settings, tenant, which)
         return
 
     async def run() -> str:

@@ -16,19 +16,21 @@ from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
-from bridge.domain.limits import DEFAULT_WINDOWS, Window
+from bridge.domain.limits import Window
 from bridge.hosting.find import find_processes
+from bridge.registry.ingress import Points
 from bridge.registry.keys import create_key
 from bridge.registry.objects import Tenant
 from bridge.registry.options import shown
 from bridge.registry.session import changing, reading
-from bridge.registry.tenants import change_tenant, create_tenant, set_process
+from bridge.registry.tenants import change_tenant, create_tenant, find_tenant, set_process
 from bridge.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, change and close tenants.")
 
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant.")]
-Windows = Annotated[str, typer.Option(help="Rate windows, all of which hold: 100/1s,5000/60s.")]
+WINDOWS_HELP = "Rate windows, all of which hold: 100/1s,5000/60s."
+Windows = Annotated[str, typer.Option(help=WINDOWS_HELP)]
 
 
 @app.command()
@@ -63,22 +65,43 @@ def show(name: Name, data: Data = None) -> None:
         if tenant is None:
             raise NotFound(f"There is no tenant {name}.")
         hidden = {"digest", "ciphertext", "test", "live"}
-        credentials = [*registry.api_keys(name), *registry.secrets(name), *registry.pairs(name)]
+        credentials = [*registry.api_keys(name), *registry.secrets(name), *registry.pairs(name), *registry.ingress.clients(name)]
         known = [{k: v for k, v in msgspec.to_builtins(one).items() if k not in hidden} for one in credentials]
         processes = [msgspec.to_builtins(one) | {"config": shown(one.config)} for one in registry.process_settings(name)]
     show_json(_row(tenant) | {"credentials": known, "processes": processes})
 
 
 @app.command()
-def change(name: Name, windows: Windows, data: Data = None) -> None:
-    """Change a tenant's rate windows, in every process within 2 s."""
+def change(
+    name: Name,
+    windows: Annotated[str | None, typer.Option(help=f"{WINDOWS_HELP} Empty: the default ones.")] = None,
+    ingress_windows: Annotated[
+        str | None, typer.Option(help="The same for requests to the Event Ingress dialect: 2/1s,25/1m,150/1h.")
+    ] = None,
+    ingress_points: Annotated[
+        str | None, typer.Option(help="Windows for what its messages weigh: 3000/1m,30000/1h. Empty: they are not weighed.")
+    ] = None,
+    ingress_weights: Annotated[
+        str | None, typer.Option(help="What a message weighs, by business process: createentity=20,updateentity=20.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Change a tenant's limits, in every process within 2 s; what is not named stays as it is."""
+    if windows is ingress_windows is ingress_points is ingress_weights is None:
+        raise InvalidValue("Nothing to change: name at least one of the options.")
+    new, ingress_new = (None if text is None else read_windows(text) for text in (windows, ingress_windows))
 
-    async def run() -> None:
+    async def run() -> dict[str, Any]:
         async with changing(operator_settings(data)) as changes:
-            await change_tenant(changes, name, windows=read_windows(windows))
+            held, version = find_tenant(changes, name)
+            points = _points(held.ingress_points, ingress_points, ingress_weights)
+            changed = await change_tenant(
+                changes, name, windows=new, ingress_windows=ingress_new, ingress_points=points, expected=version
+            )
+            return _row(changed)
 
-    asyncio.run(run())
-    out.print(f"✓ tenant {name}: {windows}", markup=False)
+    said = "  ".join(f"{member} {value}" for member, value in asyncio.run(run()).items() if member not in ("tenant", "state"))
+    out.print(f"✓ tenant {name}: {said}", markup=False)
 
 
 @app.command()
@@ -139,6 +162,21 @@ def read_windows(text: str) -> tuple[Window, ...]:
     return tuple(windows)
 
 
+def _points(held: Points, windows: str | None, weights: str | None) -> Points:
+    """Change what is given of what a tenant's messages may weigh. Raises: InvalidValue."""
+    return Points(
+        windows=held.windows if windows is None else read_windows(windows),
+        weights=held.weights if weights is None else dict(_weight(part) for part in filter(None, weights.split(","))),
+    )
+
+
+def _weight(text: str) -> tuple[str, int]:
+    process, _, points = text.strip().partition("=")
+    if not process or not points.isdecimal():
+        raise InvalidValue(f"{text.strip()!r} is not what a process weighs: write <process>=<points>, e.g. createentity=20.")
+    return process, int(points)
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
         found = orjson.loads(text)
@@ -150,5 +188,16 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _row(tenant: Tenant) -> dict[str, Any]:
-    windows = ",".join(f"{window.quota}/{window.seconds}s" for window in tenant.windows or DEFAULT_WINDOWS)
-    return {"tenant": tenant.name, "state": tenant.state, "windows": windows}
+    points = tenant.ingress_points
+    return {
+        "tenant": tenant.name,
+        "state": tenant.state,
+        "windows": _written(tenant.limits),
+        "ingress_windows": _written(tenant.ingress_limits),
+        "ingress_points": _written(points.windows),
+        "ingress_weights": ",".join(f"{process}={weight}" for process, weight in points.weights.items()),
+    }
+
+
+def _written(windows: tuple[Window, ...]) -> str:
+    return ",".join(f"{window.quota}/{window.seconds}s" for window in windows)

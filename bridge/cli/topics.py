@@ -53,7 +53,7 @@ def check(data: Data = None, as_json: AsJson = False) -> None:
 
 
 def _of_processes() -> list[Topic]:
-    return [results(process.name) for process in find_processes().processes]
+    return [*find_processes().topics]
 
 
 def _result(name: str, settings: Settings) -> Topic:

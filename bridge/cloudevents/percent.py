@@ -6,7 +6,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote_to_bytes
 
+from bridge.cloudevents.attributes import FORBIDDEN
+
 _KEPT = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_UNSTORABLE = re.compile(f"%|{FORBIDDEN.pattern}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED = re.compile(r"\\(.)")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -15,6 +18,15 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 def encode(text: str) -> str:
     """Percent-encode space, double quote, percent and all that is not printable ASCII, as UTF-8 in upper-case hexadecimal."""
     return quote(text, safe=_KEPT)
+
+
+def storable(text: str) -> str:
+    """
+    Write any text so that an attribute of an event can hold it: percent, and what CloudEvents forbids in texts, percent-encoded.
+
+    Shape: `urllib.parse.unquote` gives it back; most texts stay as they are.
+    """
+    return _UNSTORABLE.sub(lambda found: quote(found[0], safe=""), text)
 
 
 def decode(value: str) -> tuple[str, str]:

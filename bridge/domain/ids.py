@@ -72,6 +72,16 @@ def transaction_id(event_key: str, tx_key: str, began_ms: int) -> str:
     return _uuid5(event_key, "transaction", tx_key, began_ms)
 
 
+def notice_id(execution: str) -> str:
+    """Name the notice of an execution's outcome."""
+    return _uuid5(execution, "outcome")
+
+
+def delivery_key(notice: str, webhook: str) -> str:
+    """Name the delivery of a notice to a webhook."""
+    return _uuid5(notice, "webhook", webhook)
+
+
 def result_id(execution: str, index: int) -> str:
     """Name the `index`-th result (from 0) of an execution."""
     return _uuid5(execution, index)

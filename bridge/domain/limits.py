@@ -31,5 +31,8 @@ class Window:
     seconds: int
 
 
+INGRESS_WINDOWS = (Window(2, 1), Window(25, 60), Window(150, 3600))
+"""How often a tenant may ask the Event Ingress dialect where its registry entry names no windows for it."""
+
 DEFAULT_WINDOWS = (Window(10_000, 10),)
 """What a tenant may send where its registry entry names no windows."""

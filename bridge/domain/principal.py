@@ -18,6 +18,14 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class TokenScope(StrEnum):
+    """What a token allows: one part of the Event Ingress product each."""
+
+    EVENT_INGRESS = "fenx.eventingress"
+    EVENT_NOTIFICATIONS = "fenx.eventnotifications"
+    WEBHOOKS = "fenx.webhooks"
+
+
 _ADMIN = Scope.ADMIN  # a member of an enum is looked up by a call, and every request asks
 
 

@@ -20,6 +20,7 @@ from bridge.domain.errors import Misconfigured, NotFound
 from bridge.hosting.rules import faults_of
 from bridge.sdk.hooks import ENTRY_POINTS, PROJECT, Hooks
 from bridge.sdk.process import AnyProcess, Process
+from bridge.topics import Topic, lane, results, state
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,16 @@ class Plugins:
     def lanes(self) -> tuple[str, ...]:
         """The processes that have a lane of their own."""
         return tuple(one.name for one in self.installed if one.process.lane == "own")
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names under which processes keep state, each once."""
+        return tuple(dict.fromkeys(one.process.state for one in self.installed if one.process.state))
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """What its processes need beside the catalogue: their results, their lanes, and what they keep."""
+        return (*map(results, self.patterns), *map(lane, self.lanes), *map(state, self.states))
 
     def of_lane(self, name: str) -> Plugins:
         """Give what a worker of a lane runs, everything for the shared one. Raises: NotFound; Misconfigured: it has no lane."""

@@ -17,17 +17,19 @@ from pydantic import BaseModel
 
 from bridge.domain import patterns, retry
 from bridge.sdk.process import AnyProcess, Process
+from bridge.topics import TAKEN
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME_CHARS = 60
 VERSION_CHARS = 40
+TITLE_CHARS = 100
 SHARED_LANE_S = 5.0
 """Longest deadline of a process in the shared lane."""
 
 OWN_LANE_S = 300.0
 
 MOST_RETRIES = 20
-RESERVED = frozenset({"buildable"})
+RESERVED = frozenset({"buildable", "webhook"})
 MEMORY_MB = range(16, 65_537)
 
 
@@ -49,7 +51,7 @@ def _name(process: AnyProcess) -> Iterator[str]:
             "such as 'crm-sync'"
         )
     elif name in RESERVED:
-        yield f"name is {name!r}, whose result topic is that of a dialect; choose another one"
+        yield f"name is {name!r}, which is taken by the bridge itself; choose another one"
 
 
 def _version(process: AnyProcess) -> Iterator[str]:
@@ -133,9 +135,36 @@ def _ordered(process: AnyProcess) -> Iterator[str]:
         yield f"ordered is {process.ordered!r:.40}; it is True or False"
 
 
+def _state(process: AnyProcess) -> Iterator[str]:
+    state: Any = process.state
+    if state == "":
+        return
+    if not isinstance(state, str) or not NAME.fullmatch(state) or len(state) > NAME_CHARS:
+        yield f"state is {state!r:.80}; use lower-case letters, digits and single hyphens, such as 'orders'"
+    elif state in TAKEN:
+        yield f"state is {state!r}, which is the name of a topic of the bridge; choose another one"
+    if process.ordered is not True or process.lane != "shared" or process.isolation != "loop":
+        yield "it keeps state, so it needs ordered = True, the shared lane and isolation = 'loop'"
+
+
 def _default_enabled(process: AnyProcess) -> Iterator[str]:
     if not isinstance(process.default_enabled, bool):
         yield f"default_enabled is {process.default_enabled!r:.40}; it is True or False"
+
+
+def _business(process: AnyProcess) -> Iterator[str]:
+    if not isinstance(process.business_process, bool):
+        yield f"business_process is {process.business_process!r:.40}; it is True or False"
+    elif process.business_process:
+        pattern = f"eventingress.*.*.{getattr(process, 'name', '')}"
+        if pattern not in (getattr(process, "events", None) or ()):
+            yield f"it is a business process, whose messages have types of their own; add {pattern!r} to events"
+
+
+def _title(process: AnyProcess) -> Iterator[str]:
+    title: Any = process.title
+    if not isinstance(title, str) or len(title) > TITLE_CHARS or not title.isprintable() or title != title.strip():
+        yield f"title is {title!r:.80}; give a text of at most {TITLE_CHARS} characters that people can read, or none"
 
 
 def _config(process: AnyProcess) -> Iterator[str]:
@@ -172,7 +201,10 @@ RULES: tuple[Callable[[AnyProcess], Iterator[str]], ...] = (
     _memory,
     _retry,
     _ordered,
+    _state,
     _default_enabled,
+    _business,
+    _title,
     _config,
     _run,
 )

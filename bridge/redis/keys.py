@@ -9,21 +9,28 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:rebuild` | string | who is rebuilding (a token, for seconds) |
 | `<p>:passed` | hash | partition -> the next offset that the router has not finished |
 | `<p>:<tenant>:rate:<seconds>` | list | a millisecond of Redis' clock per event of the rate window of that length, oldest first |
+| `<p>:<tenant>:requests:<seconds>`, `…:points:<seconds>` | list | the same per request of the Event Ingress dialect, per point |
 | `<p>:<tenant>:id:<digest of source and id>` | string | `<p or d>|<event key>|<accepted ms>|<correlation id>|<owner>` (`Known`) |
-| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>`, `r` reserved (ms), `b` row, `c` claims |
+| `<p>:<tenant>:event:<event key>` | hash | `d` summary, `p` `<partition>:<offset>`, `r` reserved ms; `b`, `m` rows; `c` claims |
 | `<p>:<tenant>:cid:<correlation id>` | set | `e:<event key>`, `x:<execution id>` |
 | `<p>:<tenant>:decision:<kind>:<id>` | hash | `counter`, `confirmed`: versions; `nonce`, `until` (ms): a tentative decision |
 | `<p>:<tenant>:list:<digest of environment and name>` | sorted set | event keys (16 bytes) of that full name, by creation (ms) |
 | `<p>:<tenant>:claimed:<the same>:<state>:<digest of txKey>` | sorted set | those that it has in that state |
 | `<p>:<tenant>:claiming:<event key>:<txKey>` | hash | `until` (ms), `counter`, `nonce`: a tentative change of a claim |
+| `<p>:<tenant>:messages` | sorted set | event keys (16 bytes) of what the Event Ingress dialect accepted, by time (ms) |
 | `<p>:<tenant>:leases` | sorted set | the seconds in which leases end |
 | `<p>:<tenant>:leases:<second>` | list | event key's 16 bytes and transaction key of each claim whose lease may end then |
+| `<p>:<tenant>:feed:<source>:lease` | string | who has the next batch of a feed (a token, for seconds) |
+| `<p>:<tenant>:feed:<source>:batch` | string | the batch that was given last, or up to where nothing lies |
+| `<p>:<tenant>:webhook:<id>` | sorted set | the executions that posted to it last, by the time of their last attempt |
+| `<p>:<tenant>:state:<state>:<key>` | string | `<version>|<JSON>`: what processes keep of the key; nothing: not any more |
 | `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
 """
 
 from __future__ import annotations
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,6 +76,10 @@ class Keys:
         """Where the tenant's events of one rate window are counted."""
         return f"{self.prefix}:{tenant}:rate:{seconds}"
 
+    def throttle(self, tenant: str, what: str, seconds: int) -> str:
+        """Where a tenant's requests to a dialect, or what they weigh, are counted."""
+        return f"{self.prefix}:{tenant}:{what}:{seconds}"
+
     def id(self, tenant: str, source: str, event_id: str) -> str:
         """Where a producer's (source, id) leads to its event."""
         name = f"{len(source)}:{source}{event_id}".encode()
@@ -98,6 +109,10 @@ class Keys:
         """Where a tentative change of one of them is."""
         return f"{self.prefix}:{tenant}:claiming:{key}:{tx_key}"
 
+    def messages(self, tenant: str) -> str:
+        """Where a tenant's messages of the Event Ingress dialect are."""
+        return f"{self.prefix}:{tenant}:messages"
+
     def leases(self, tenant: str) -> str:
         """Where the seconds are in which leases of a tenant end."""
         return f"{self.prefix}:{tenant}:leases"
@@ -105,6 +120,18 @@ class Keys:
     def lease(self, tenant: str, second: int) -> str:
         """Where the claims are whose leases may end in a second."""
         return f"{self.leases(tenant)}:{second}"
+
+    def feed(self, tenant: str, source: str, what: str) -> str:
+        """Where the `lease` of a feed of notices is, and the `batch` that was given last."""
+        return f"{self.prefix}:{tenant}:feed:{source}:{what}"
+
+    def webhook(self, tenant: str, id_: str) -> str:
+        """Where the last deliveries to a webhook are."""
+        return f"{self.prefix}:{tenant}:webhook:{id_}"
+
+    def state(self, tenant: str, state: str, key: str) -> str:
+        """Where what processes keep of a key is."""
+        return f"{self.prefix}:{tenant}:state:{state}:{key}"
 
     def execution(self, tenant: str, execution_id: str) -> str:
         """Where an execution's state is."""
@@ -126,6 +153,16 @@ def event_member(event_key: str) -> str:
 def execution_member(execution_id: str) -> str:
     """Name an execution in a correlation id's set."""
     return f"x:{execution_id}"
+
+
+def list_member(event_key: str) -> bytes:
+    """Name an event in a list. Raises: ValueError where its key is no UUID."""
+    return uuid.UUID(event_key).bytes
+
+
+def listed_event(member: bytes) -> str:
+    """Give the event key of a list's member."""
+    return str(uuid.UUID(bytes=member))
 
 
 def pointer(event_key: str, process: str) -> str:

@@ -7,14 +7,18 @@ The projection (live) and the rebuild (from Kafka) both write the view through t
 
 from __future__ import annotations
 
+from bridge.domain.event import Event
 from bridge.domain.execution import Execution
 from bridge.domain.ids import execution_id
 from bridge.domain.view import EventSummary
-from bridge.redis.keys import Keys, event_member, execution_member, pointer
+from bridge.redis.keys import Keys, event_member, execution_member, list_member, pointer
 from bridge.redis.pipe import Argument
 from bridge.summaries import encode
 
 Operation = tuple[Argument, ...]
+
+KEPT_DELIVERIES = 20
+"""Of each webhook, the last ones."""
 
 
 def recorded(keys: Keys, tenant: str, name: str, correlation_id: str, offset: int, value: bytes, forget_s: int) -> Operation:
@@ -55,6 +59,27 @@ def stored(keys: Keys, summary: EventSummary, partition: int, offset: int, forge
         summary.key,
         summary.correlation_id,
     )
+
+
+def posted(keys: Keys, tenant: str, webhook: str, name: str, at_ms: int, forget_s: int) -> Operation:
+    """The execution `name` has posted to a webhook, or tried to."""
+    return (b"W", keys.webhook(tenant, webhook), at_ms, name, KEPT_DELIVERIES, forget_s)
+
+
+def kept(keys: Keys, state: str, tenant: str, key: str, version: int, value: bytes) -> Operation:
+    """What processes keep of a tenant's key under a state, as JSON; nothing where they keep nothing any more."""
+    return (b"K", keys.state(tenant, state, key), version, value)
+
+
+def listed(keys: Keys, event: Event, field: str, where: str, created_ms: int, keep_s: int, row: bytes) -> Operation:
+    """
+    A confirmed event is in the list at `where`, whose reader finds its row in a field of the event's entry.
+
+    Shape:  `keep_s` is how long events are shown.
+    Raises: ValueError for an event key that is no UUID.
+    """
+    name, member = keys.event(event.tenant, event.key), list_member(event.key)
+    return (b"B", name, field, where, member, created_ms, created_ms - keep_s * 1000, created_ms // 1000 + keep_s, row)
 
 
 def passed(place: int | str, next_offset: int) -> Operation:

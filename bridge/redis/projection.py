@@ -22,6 +22,7 @@ from bridge.domain.errors import ViewUnavailable
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution
 from bridge.executions import encode
+from bridge.ingress import rows
 from bridge.redis import operations
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.keys import Keys
@@ -103,10 +104,22 @@ class Projection:
         self._add(fact, SUMMARY_BYTES)
 
     def taken(self, event: Event, accepted_ms: int) -> None:
-        """Say that the router has come to an event: one that can be claimed is listed, whatever became of who accepted it."""
+        """Say that the router has come to an event; its dialect's list has it, whatever became of who accepted it."""
         row = row_of(event, accepted_ms)
         if row is not None:
             self._add(listed(self._keys, event, row, self._keep_s), len(event.data) + SUMMARY_BYTES)
+        message = rows.listed(self._keys, event, accepted_ms, self._keep_s)
+        if message is not None:
+            self._add(message, len(event.data) + SUMMARY_BYTES)
+
+    def posted(self, tenant: str, webhook: str, execution_id: str, at_ms: int) -> None:
+        """Say that an attempt to post to a webhook has its record."""
+        self._add(operations.posted(self._keys, tenant, webhook, execution_id, at_ms, self._forget_s), SUMMARY_BYTES)
+
+    def kept(self, state: str, record_key: bytes, version: int, value: bytes) -> None:
+        """Say that Kafka has what processes keep of a key under a state; the key is `<tenant>/<key>`."""
+        tenant, _, key = record_key.decode().partition("/")
+        self._add(operations.kept(self._keys, state, tenant, key, version, value), len(value))
 
     def begin(self, place: Place, committed: int) -> None:
         """Say that we take a partition over, of which everything before `committed` is finished."""

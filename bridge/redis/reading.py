@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bridge.domain.errors import ViewUnavailable
+from bridge.domain.limits import MIB
 from bridge.redis.epoch import require_whole
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Argument, Pipe
+
+BATCH_BYTES, PAGE_BYTES = 2 * MIB, 32 * MIB
+"""What is read from Redis at a time, so that nothing else waits for it; and what a page shows, but for its first event."""
 
 Command = Sequence[Argument]
 
@@ -56,6 +60,35 @@ async def members(pipe: Pipe, keys: Keys, key: str, first: Any) -> set[bytes]:
         ((cursor, found),) = await read(pipe, keys, [page(key, cursor)])
         everything.update(found)
     return everything
+
+
+async def entries(pipe: Pipe, keys: Keys, names: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+    """
+    Give fields of hashes; the first field may be large, so they are read batch by batch.
+
+    Shape:  an entry for each name, but that the list ends before its values have more than `PAGE_BYTES`, never before its first.
+    Raises: as `read`.
+    """
+    sizes = await read(pipe, keys, [("HSTRLEN", name, fields[0]) for name in names])
+    found: list[list[bytes | None]] = []
+    for first, last in batches(sizes):
+        found += await read(pipe, keys, [("HMGET", name, *fields) for name in names[first:last]])
+    return found
+
+
+def batches(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut a page of values of these sizes into stretches that are small enough to be read at a time; never nothing at all."""
+    first = size = total = 0
+    for at, one in enumerate(sizes):
+        if at and total + one > PAGE_BYTES:
+            yield first, at
+            return
+        if at > first and size + one > BATCH_BYTES:
+            yield first, at
+            first, size = at, 0
+        size, total = size + one, total + one
+    if sizes:
+        yield first, len(sizes)
 
 
 def page(key: str, cursor: bytes = b"0") -> Command:

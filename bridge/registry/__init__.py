@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tenants, credentials, signing secrets, process settings and the announcements of live workers.
+Tenants, credentials, signing secrets, clients, event types, process settings and the announcements of live workers.
 
 Every process holds all of it in memory (`Registry`), read from Kafka, so that it works without Redis; every change is a
 decision (`bridge.decisions`) made by the use cases in `changes`.

@@ -35,17 +35,26 @@ ASKED: Final = "asked"
 LOG = logs.get("bridge.registry")
 
 
-def about(process: AnyProcess) -> AnnouncedProcess:
-    """Give what a process says of itself."""
-    return AnnouncedProcess(process.name, process.version, tuple(process.events), process.default_enabled)
-
-
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """How a worker does at the moment."""
 
     partitions: tuple[AnnouncedPartition, ...] = ()
     rates: tuple[AnnouncedRate, ...] = ()
+
+
+def announced(process: AnyProcess) -> AnnouncedProcess:
+    """Say of a process what others need to know who do not have its plugin."""
+    title = process.title or process.name.replace("-", " ").title()
+    business = process.business_process
+    return AnnouncedProcess(
+        name=process.name,
+        version=process.version,
+        patterns=tuple(process.events),
+        default_enabled=process.default_enabled,
+        business_process=business,
+        title=title if business else "",
+    )
 
 
 class Announcer:
@@ -65,7 +74,7 @@ class Announcer:
         vitals: Callable[[], Vitals] = Vitals,
     ) -> None:
         self._settings, self._producer, self._instance = settings, producer, instance
-        self._processes = tuple(about(process) for process in sorted(processes, key=lambda one: one.name))
+        self._processes = tuple(announced(process) for process in sorted(processes, key=lambda one: one.name))
         self.stalls, self._vitals = dict(stalls or {}), vitals
         self._since_ms, self._unheard_since = now_ms(), 0.0
 

@@ -8,28 +8,16 @@ older process can read what a newer one wrote.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from bridge.decisions.facts import Ref
-from bridge.domain.limits import DEFAULT_WINDOWS, Window
-
-TENANT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-SOURCE_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-
-Name = Annotated[str, msgspec.Meta(pattern=TENANT_NAME)]
-ALL = "-"
-"""Stands for every tenant, or every process; it is no name."""
-NameOrAll = Annotated[str, msgspec.Meta(pattern=r"^(-|[a-z0-9][a-z0-9-]{0,62})$")]
-Source = Annotated[str, msgspec.Meta(pattern=SOURCE_NAME)]
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Label = Annotated[str, msgspec.Meta(pattern=r"^\S(.{0,98}\S)?$")]
-PairName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-"""Without dots: it is a part of names that dots separate."""
-EventType = Annotated[str, msgspec.Meta(pattern=r"^\S{0,255}$")]
-Millis = Annotated[int, msgspec.Meta(ge=0)]
+from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
+from bridge.registry.feeds import FeedPlace
+from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
+from bridge.registry.ingress import EventType, OAuthClient, Points
+from bridge.registry.webhook import Webhook
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +26,14 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
     state: Literal["active", "closed"] = "active"
     windows: tuple[Window, ...] = ()
+    ingress_windows: tuple[Window, ...] = ()
+    ingress_points: Points = Points()
     created_ms: Millis = 0
+
+    @property
+    def ingress_limits(self) -> tuple[Window, ...]:
+        """How often it may ask the Event Ingress dialect."""
+        return self.ingress_windows or INGRESS_WINDOWS
 
     @property
     def limits(self) -> tuple[Window, ...]:
@@ -78,7 +73,7 @@ class SigningSecret(msgspec.Struct, frozen=True, kw_only=True):
     ciphertext: str
     hint: str
     scheme: Literal["github"] = "github"
-    event_type: EventType = ""
+    event_type: TypeName = ""
     state: Literal["active", "revoked"] = "active"
     expires_ms: Millis = 0
     created_ms: Millis = 0
@@ -134,13 +129,15 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: Millis = 0
 
 
-class AnnouncedProcess(msgspec.Struct, frozen=True):
-    """A process that a live worker runs, as it says of itself."""
+class AnnouncedProcess(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process that a live worker runs; `business_process`: event types can name it, and people know it as `title`."""
 
     name: str
     version: str
     patterns: tuple[str, ...]
     default_enabled: bool = True
+    business_process: bool = False
+    title: str = ""
 
 
 class AnnouncedPartition(msgspec.Struct, frozen=True, array_like=True):
@@ -182,13 +179,29 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rates: tuple[AnnouncedRate, ...] = ()
 
 
-Object = Tenant | Credential | SigningSecret | SecretPair | ProcessSetting | Pause | Announcement
+Object = (
+    Tenant
+    | Credential
+    | SigningSecret
+    | SecretPair
+    | OAuthClient
+    | EventType
+    | FeedPlace
+    | Webhook
+    | ProcessSetting
+    | Pause
+    | Announcement
+)
 
 KINDS: dict[str, type[Object]] = {
     "tenant": Tenant,
     "key": Credential,
     "secret": SigningSecret,
     "pair": SecretPair,
+    "client": OAuthClient,
+    "eventtype": EventType,
+    "feed": FeedPlace,
+    "webhook": Webhook,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -230,6 +243,14 @@ def ref_of(value: Object) -> Ref:
             return Ref("secret", value.tenant, value.id)
         case SecretPair():
             return Ref("pair", value.tenant, value.id)
+        case OAuthClient():
+            return Ref("client", value.tenant, value.id)
+        case EventType():
+            return Ref("eventtype", value.tenant, value.key)
+        case FeedPlace():
+            return Ref("feed", value.tenant, value.feed)
+        case Webhook():
+            return Ref("webhook", value.tenant, value.id)
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -10,7 +10,8 @@ from __future__ import annotations
 from bridge.decisions.facts import Ref
 from bridge.domain.errors import InvalidValue, NotFound
 from bridge.registry.changes import Changes, now_ms
-from bridge.registry.objects import ALL, Pause
+from bridge.registry.fields import ALL
+from bridge.registry.objects import Pause
 from bridge.registry.tenants import find_tenant
 
 REASON_CHARS = 200

@@ -14,6 +14,7 @@ from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.limits import Window
 from bridge.registry.changes import Changes, now_ms
+from bridge.registry.ingress import Points
 from bridge.registry.objects import ProcessSetting, Tenant
 from bridge.registry.options import opened, sealed
 
@@ -40,6 +41,8 @@ async def change_tenant(
     name: str,
     *,
     windows: Sequence[Window] | None = None,
+    ingress_windows: Sequence[Window] | None = None,
+    ingress_points: Points | None = None,
     closed: bool | None = None,
     expected: int | None = None,
 ) -> Tenant:
@@ -52,6 +55,10 @@ async def change_tenant(
     tenant, version = find_tenant(changes, name)
     if windows is not None:
         tenant = msgspec.structs.replace(tenant, windows=_checked(windows))
+    if ingress_windows is not None:
+        tenant = msgspec.structs.replace(tenant, ingress_windows=_checked(ingress_windows))
+    if ingress_points is not None:
+        tenant = msgspec.structs.replace(tenant, ingress_points=_weighed(ingress_points))
     if closed is not None:
         tenant = msgspec.structs.replace(tenant, state="closed" if closed else "active")
     await changes.put(tenant, version if expected is None else expected)
@@ -105,6 +112,14 @@ def _checked(windows: Sequence[Window]) -> tuple[Window, ...]:
                 f"{window.quota} in {window.seconds} s is not possible: 1 to {LARGEST_QUOTA} in 1 to {LONGEST_WINDOW_S} s are."
             )
     return tuple(sorted(windows, key=lambda window: window.seconds))
+
+
+def _weighed(points: Points) -> Points:
+    windows = _checked(points.windows)
+    heaviest = max(points.weights.values(), default=0)
+    if any(window.quota < heaviest for window in windows):
+        raise InvalidValue(f"A message that weighs {heaviest} points never fits into a window of fewer.")
+    return Points(weights=points.weights, windows=windows)
 
 
 def _sealed(process: str, config: dict[str, Any], model: type[BaseModel] | None, vault: Vault) -> dict[str, Any]:

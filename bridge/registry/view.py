@@ -17,8 +17,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
-from bridge.domain.limits import DEFAULT_WINDOWS, Window
-from bridge.registry import objects
+from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
+from bridge.registry import fields, objects
+from bridge.registry.ingress import Points
+from bridge.registry.ingress_index import IngressIndex
 from bridge.registry.objects import (
     Announcement,
     Credential,
@@ -30,6 +32,7 @@ from bridge.registry.objects import (
     Tenant,
 )
 from bridge.registry.options import opened
+from bridge.registry.webhook_index import WebhookIndex
 
 DAY_MS = 86_400_000
 Environment = Literal["test", "live"]
@@ -63,6 +66,7 @@ class View:
         self.unreadable = 0
         self.unopened = 0
         self.facts = Facts()
+        self.ingress, self.webhooks = IngressIndex(), WebhookIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -85,6 +89,16 @@ class View:
         """Give the rate windows that hold for a tenant."""
         found = self._tenants.get(tenant)
         return found.limits if found else DEFAULT_WINDOWS
+
+    def ingress_windows(self, tenant: str) -> tuple[Window, ...]:
+        """Give how often a tenant may ask the Event Ingress dialect."""
+        found = self._tenants.get(tenant)
+        return found.ingress_limits if found else INGRESS_WINDOWS
+
+    def ingress_points(self, tenant: str) -> Points:
+        """Give what a tenant's messages may weigh."""
+        found = self._tenants.get(tenant)
+        return found.ingress_points if found else Points()
 
     def api_key(self, digest: bytes) -> Credential | None:
         """Give the API key of a SHA-256 digest (32 bytes), whatever its state."""
@@ -153,7 +167,7 @@ class View:
         pauses = self._pauses
         if not pauses:
             return None
-        return pauses.get((tenant, process)) or pauses.get((objects.ALL, process)) or pauses.get((tenant, objects.ALL))
+        return pauses.get((tenant, process)) or pauses.get((fields.ALL, process)) or pauses.get((tenant, fields.ALL))
 
     def pauses(self) -> tuple[Pause, ...]:
         """Give every pause that holds, the oldest first."""
@@ -207,10 +221,12 @@ class View:
         if fact.ref.kind == "worker":
             return self._announced.pop(fact.ref.id, None) is not None
         self._replace(fact, new)
-        return True
+        return fact.ref.kind != "feed"  # which moves often, and which nobody keeps anything of
 
     def _replace(self, fact: Fact, new: Object | None) -> None:
         ref, old = fact.ref, self.held(fact.ref).object
+        self.ingress.replace(ref, new)
+        self.webhooks.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):

@@ -11,6 +11,7 @@ from bridge.sdk.context import Context
 from bridge.sdk.hooks import hookimpl
 from bridge.sdk.outcomes import Completed, Emit, Outcome, Rejected, Result, RetryLater, Skipped
 from bridge.sdk.process import NoConfig, Process
+from bridge.sdk.state import State
 
 __all__ = [
     "Completed",
@@ -24,5 +25,6 @@ __all__ = [
     "Result",
     "RetryLater",
     "Skipped",
+    "State",
     "hookimpl",
 ]

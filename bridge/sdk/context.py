@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from bridge.sdk.state import NO_STATE, State
+
 if TYPE_CHECKING:
     import aiohttp
     from structlog.typing import FilteringBoundLogger
@@ -23,7 +25,7 @@ class Context(Generic[ConfigT]):
     `execution_id` is the same whenever this execution is repeated: use it as the idempotency key of what you call.
     `log` carries tenant, event, execution and correlation id. `http` is the worker's shared aiohttp session: it has
     time-outs, reaches public addresses only (`EVB_EGRESS_ALLOWED_NETWORKS`), follows no redirect and reads bounded bodies. In a
-    child process it is the run's own, and None for a plain function.
+    child process it is the run's own, and None for a plain function. `state` is what the process keeps of the event's key.
     """
 
     tenant: str
@@ -33,3 +35,4 @@ class Context(Generic[ConfigT]):
     config: ConfigT
     log: FilteringBoundLogger
     http: aiohttp.ClientSession
+    state: State = NO_STATE

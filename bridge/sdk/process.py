@@ -36,7 +36,12 @@ class Process(Generic[ConfigT]):
     `memory_mb` with isolation "process": how much memory a run may take beyond what the child has once the plugin is imported
     `retry`     the delay after each failed attempt, of the installation's tiers, such as ("5s", "5m"): three attempts; empty: one
                 attempt; None: every tier once
+    `business_process` the Event Ingress dialect offers it: event types can name it, and it gets their messages, whose type is
+                `eventingress.<event type>.<subtype>.<name>`; `events` must have the pattern `eventingress.*.*.<name>`
+    `title`     the name that people see, such as "Create Entity"; empty: made from `name`
     `ordered`   an event waits until all earlier ones of its partition key have ended, also while one of them waits for a retry
+    `state`     the name of what it keeps of each partition key (`context.state`), and of the topic in which that lies; processes
+                that name the same one share it, and the order of a key's events; needs `ordered` and the shared lane
     """
 
     name: ClassVar[str]
@@ -47,6 +52,9 @@ class Process(Generic[ConfigT]):
     memory_mb: ClassVar[int] = 256
     retry: ClassVar[Sequence[str] | None] = None
     ordered: ClassVar[bool] = False
+    state: ClassVar[str] = ""
+    business_process: ClassVar[bool] = False
+    title: ClassVar[str] = ""
     lane: ClassVar[Literal["shared", "own"]] = "shared"
     default_enabled: ClassVar[bool] = True
     Config: ClassVar[type[BaseModel]] = NoConfig

@@ -23,6 +23,7 @@ from bridge.egress.client import session
 from bridge.sdk.context import Context
 from bridge.sdk.outcomes import Completed, Outcome, Rejected, RetryLater, Skipped
 from bridge.sdk.process import AnyProcess
+from bridge.sdk.state import NO_STATE, State
 
 TENANT = "test"
 
@@ -42,14 +43,24 @@ def event(event_type: str, data: Any = None, **attributes: str) -> Event:
     return Event({**given, "tenantid": TENANT, "eventkey": key, "correlationid": given.get("correlationid", key)}, body)
 
 
-async def run(process: AnyProcess, event: Event, config: Mapping[str, Any] | None = None, *, attempt: int = 1) -> Outcome:
+async def run(
+    process: AnyProcess,
+    event: Event,
+    config: Mapping[str, Any] | None = None,
+    *,
+    attempt: int = 1,
+    state: State | None = None,
+) -> Outcome:
     """
     Run a process on an event as the worker does: checked configuration, a thread for a plain function, its deadline.
 
-    Shape:  `context.http` reaches this machine and public addresses, so that a test can have a server of its own.
+    Shape:  `state` is what it keeps of the event's key, for a process that has state; give one `State()` to several runs.
+            `context.http` reaches this machine and public addresses, so that a test can have a server of its own.
     Raises: pydantic.ValidationError for a configuration that the process refuses, TimeoutError after `timeout_s`, TypeError
             where the process returned no outcome, and whatever the process raises.
     """
+    kept = state if state is not None else State()
+    mine = State(kept.kept) if process.state else NO_STATE
     async with session(networks(LOOPBACK), total_s=process.timeout_s) as http:
         execution = ids.execution_id(event.key, process.name)
         context = Context(
@@ -60,11 +71,14 @@ async def run(process: AnyProcess, event: Event, config: Mapping[str, Any] | Non
             config=process.Config.model_validate(dict(config or {})),
             log=structlog.get_logger("plugin").bind(process=process.name, execution_id=execution),
             http=http,
+            state=mine,
         )
         async with asyncio.timeout(process.timeout_s):
             outcome = await _call(process, event, context)
     if not isinstance(outcome, (Completed, Skipped, RetryLater, Rejected)):
         raise TypeError(f"{process.name} returned {outcome!r}; return Completed, Skipped, RetryLater or Rejected")
+    if mine.changed and isinstance(outcome, Completed):
+        kept.put(mine.get())
     return outcome
 
 

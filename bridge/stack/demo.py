@@ -18,6 +18,7 @@ from bridge.credentials import Vault, digest
 from bridge.domain.errors import Conflict
 from bridge.domain.principal import Scope
 from bridge.registry.changes import now_ms
+from bridge.registry.clients import create_client, revoke_client
 from bridge.registry.keys import create_key
 from bridge.registry.pairs import create_pair, revoke_pair
 from bridge.registry.session import changing, reading
@@ -26,15 +27,16 @@ from bridge.registry.tenants import create_tenant
 from bridge.settings import Settings
 from bridge.stack.cache import replace
 from bridge.stack.directory import DEMO
-from bridge.stack.found import DemoPair, DemoTenant
+from bridge.stack.found import DemoClient, DemoPair, DemoTenant
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The demo tenant, and its secret key of the Buildable dialect."""
+    """The demo tenant, its secret key of the Buildable dialect, and its client of the Event Ingress dialect."""
 
     tenant: DemoTenant
     buildable: DemoPair
+    eventingress: DemoClient
 
 
 NAME, SOURCE = "demo", "github"
@@ -59,14 +61,15 @@ def demo_credentials(settings: Settings, data: Path) -> Demo:
 def _kept(file: Path) -> Demo | None:
     with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, TypeError, KeyError):  # cut or older: new ones are made
         known = orjson.loads(file.read_bytes())
-        return Demo(DemoTenant(**known["tenant"]), DemoPair(**known["buildable"]))
+        return Demo(DemoTenant(**known["tenant"]), DemoPair(**known["buildable"]), DemoClient(**known["eventingress"]))
     return None
 
 
 def _is_known(settings: Settings, demo: Demo) -> bool:
     with reading(settings) as registry:
         found, pair = registry.api_key(digest(demo.tenant.api_key)), registry.pair(digest(demo.buildable.live))
-        return bool(found and found.valid(now_ms()) and pair and pair[0].valid(now_ms()))
+        client = registry.ingress.client(demo.eventingress.client_id)
+        return all(one is not None and one.valid(now_ms()) for one in (found, pair and pair[0], client))
 
 
 async def _make(settings: Settings) -> Demo:
@@ -80,4 +83,9 @@ async def _make(settings: Settings) -> Demo:
             if old.name == NAME:
                 await revoke_pair(changes, NAME, old.id)
         pair = await create_pair(changes, NAME, "buildable", NAME)
-    return Demo(DemoTenant(NAME, key.text, secret.text), DemoPair(pair.test, pair.live))
+        for one in changes.registry.ingress.clients(NAME):
+            if one.name == NAME:
+                await revoke_client(changes, NAME, one.id)
+        client = await create_client(changes, NAME, NAME)
+    shown = DemoClient(client.client.id, client.secret, NAME)
+    return Demo(DemoTenant(NAME, key.text, secret.text), DemoPair(pair.test, pair.live), shown)

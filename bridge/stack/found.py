@@ -38,6 +38,15 @@ class DemoPair:
 
 
 @dataclass(frozen=True, slots=True)
+class DemoClient:
+    """The demo tenant's client of the Event Ingress dialect; `tenant_id` goes into X-TENANT-ID."""
+
+    client_id: str
+    client_secret: str
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StackInfo:
     """
     Where a stack's parts are. `pids` by role: `web`, `worker`, `worker-<lane>`, `kafka`, `redis`; a part that has just ended
@@ -52,6 +61,7 @@ class StackInfo:
     pids: Mapping[str, int]
     tenants: tuple[DemoTenant, ...] = ()
     buildable: DemoPair | None = None
+    eventingress: DemoClient | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> Settings:
@@ -75,7 +85,8 @@ def read(file: Path) -> StackInfo:
         known = orjson.loads(file.read_bytes())
         tenants = tuple(DemoTenant(t["name"], t["api_key"], t["signing_secret"]) for t in known["tenants"])
         pair = DemoPair(known["buildable"]["test"], known["buildable"]["live"])
-        return StackInfo(known["url"], known["kafka"], known["redis"], known["pids"], tenants, pair, known["environ"])
+        client = DemoClient(**known["eventingress"])
+        return StackInfo(known["url"], known["kafka"], known["redis"], known["pids"], tenants, pair, client, known["environ"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as err:
         raise Misconfigured(f"{file} does not describe a stack: {err!r}. Stop `evb dev` and start it again.") from err
 

@@ -61,8 +61,8 @@ class Supervisor:
         pids = {part.name: part.pid for part in (self.web, *self.workers, stack.kafka, stack.valkey)}
         url = f"http://{LOOPBACK}:{self._port}"
         demo = self._demo
-        tenants, pair = ((demo.tenant,), demo.buildable) if demo else ((), None)
-        return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, tenants, pair, chosen(self._environ))
+        tenants, pair, client = ((demo.tenant,), demo.buildable, demo.eventingress) if demo else ((), None, None)
+        return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, tenants, pair, client, chosen(self._environ))
 
     def start(self) -> StackInfo:
         """

@@ -20,6 +20,7 @@ from typing import Any, Final
 from bridge.claims.restore import restore_claims
 from bridge.decisions.restore import restore_decisions
 from bridge.domain.errors import Unavailable, ViewUnavailable
+from bridge.kafka.admin import state_topics
 from bridge.kafka.epochs import begin_epoch
 from bridge.kafka.groups import committed
 from bridge.kafka.scan import Scan
@@ -135,15 +136,19 @@ async def _work(settings: Settings, pipe: Pipe, lease: Lease, expect: Expect, wa
     passed = await asyncio.to_thread(committed, settings, worker_group(settings), EVENTS)
     restoring = Restoring(settings, passed, expect, time.time())
     since_ms = int((time.time() - settings.retention_hours * 3600) * 1000)
-    scan = await asyncio.to_thread(Scan, settings, (EVENTS, EXECUTIONS), since_ms)
+    states = await asyncio.to_thread(state_topics, settings)
     writer = _Writer(pipe, Keys(settings.topic_prefix))
     try:
-        await _copy(scan, restoring, writer, watch)
+        for topics, since in ((states, None), ((EVENTS, EXECUTIONS), since_ms)):
+            scan = await asyncio.to_thread(Scan, settings, topics, since)
+            try:
+                await _copy(scan, restoring, writer, watch)
+            finally:
+                await asyncio.to_thread(scan.close)
         await writer.write([operations.passed(partition, offset) for partition, offset in passed.items()])
         await writer.finish()
     finally:
         writer.abandon()
-        await asyncio.to_thread(scan.close)
     epoch = await lease.open(number)
     return Report(restoring.executions, restoring.events, restoring.unreadable, time.monotonic() - began, epoch)
 

@@ -15,12 +15,14 @@ from confluent_kafka import Message
 from bridge.claims.rows import listed, row_of
 from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import InvalidEvent
+from bridge.ingress import rows
+from bridge.notifications.deliveries import SOURCE, WEBHOOK
 from bridge.redis import operations
 from bridge.redis.keys import Keys
 from bridge.redis.operations import Operation
 from bridge.settings import Settings
 from bridge.summaries import summarise
-from bridge.topics import EVENTS
+from bridge.topics import EVENTS, EXECUTIONS
 
 Expect = Callable[[str, str], Sequence[str]]
 """(tenant, event type) -> the processes that will probably want such an event."""
@@ -37,6 +39,8 @@ class Names(msgspec.Struct):
     execution_id: str
     tenant: str
     correlation_id: str
+    process: str
+    event_source: str
 
 
 class Restoring:
@@ -46,21 +50,26 @@ class Restoring:
         self._keys = Keys(settings.topic_prefix)
         self._keep_s = settings.retention_hours * 3600
         self._events = EVENTS.name(settings)
+        self._mortal = (self._events, EXECUTIONS.name(settings))
+        self._prefix = f"{settings.topic_prefix}."
         self._passed, self._expect, self._now_s = passed, expect, now_s
         self._names = msgspec.json.Decoder(Names)
         self.events = self.executions = self.unreadable = 0
 
     def operations_of(self, message: Message) -> list[Operation]:
         """
-        Say what a record of `events` or `executions` means for the view; what nobody can read means nothing.
+        Say what a record of `events`, `executions` or a state means for the view; what nobody can read means nothing.
 
         The worker has set such a record aside with its reason, so it is only counted here.
         """
+        topic = message.topic()
         forget_s = message.timestamp()[1] // 1000 + self._keep_s
-        if forget_s <= self._now_s:
+        if topic in self._mortal and forget_s <= self._now_s:
             return []
         try:
-            return self._event(message, forget_s) if message.topic() == self._events else self._execution(message, forget_s)
+            if topic not in self._mortal:
+                return self._state(message)
+            return self._event(message, forget_s) if topic == self._events else self._execution(message, forget_s)
         except (InvalidEvent, KeyError, ValueError):
             self.unreadable += 1
             return []
@@ -72,6 +81,8 @@ class Restoring:
         found = [operations.stored(self._keys, summary, partition, offset, forget_s)]
         if (row := row_of(event, message.timestamp()[1])) is not None:
             found.append(listed(self._keys, event, row, self._keep_s))
+        if (sent := rows.listed(self._keys, event, summary.accepted_ms, self._keep_s)) is not None:
+            found.append(sent)
         self.events += 1
         if offset >= self._passed.get(partition, 0) and not summary.causation_id:
             for process in self._expect(summary.tenant, summary.type):
@@ -85,4 +96,17 @@ class Restoring:
         names = self._names.decode(value)
         self.executions += 1
         offset = message.offset() or 0
-        return [operations.recorded(self._keys, names.tenant, names.execution_id, names.correlation_id, offset, value, forget_s)]
+        found = [operations.recorded(self._keys, names.tenant, names.execution_id, names.correlation_id, offset, value, forget_s)]
+        if names.process == WEBHOOK:
+            webhook, at_ms = names.event_source.removeprefix(SOURCE), message.timestamp()[1]
+            found.append(operations.posted(self._keys, names.tenant, webhook, names.execution_id, at_ms, forget_s))
+        return found
+
+    def _state(self, message: Message) -> list[Operation]:
+        value = message.value()
+        if value is None:
+            return []
+        tenant, _, rest = (message.key() or b"").decode().partition("/")
+        key, _, version = rest.rpartition("/")
+        state = (message.topic() or "").removeprefix(self._prefix)
+        return [operations.kept(self._keys, state, tenant, key, int(version), value)]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import psutil
 import pytest
@@ -155,6 +155,20 @@ def test_an_emitted_event_is_processed_and_claimed_and_seen_in_one_look_up(produ
     assert pair["test"].startswith("sk_test_1_")
 
 
+def test_a_message_is_accepted_and_seen_with_the_ready_files_client(product: Dev) -> None:
+    client = product.info["eventingress"]
+    form = urlencode({"grant_type": "client_credentials"} | {name: client[name] for name in ("client_id", "client_secret")})
+    token = product.call("POST", "/connect/token", form.encode(), content_type="application/x-www-form-urlencoded")[1]
+    caller = {"authorization": f"Bearer {token['access_token']}", "x_tenant_id": client["tenant_id"]}
+    message = {"eventType": "externaldata", "eventSubtype": "createentity", "payload": {"type": "Company"}}
+    status, sent = product.call(
+        "POST", "/eventingress/v1/events", json.dumps(message).encode(), content_type="application/json", **caller
+    )
+    assert status == 202, sent
+    status, shown = product.call("GET", f"/eventingress/v1/events/{sent['data']['eventId']}", **caller)
+    assert (status, shown["data"]["eventData"]) == (200, message["payload"])
+
+
 def _settled(dev: Dev, key: str) -> Any:
     found = dev.call("GET", f"/events/{key}")[1]
     return found if found["settled"] else None
@@ -251,7 +265,7 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
 ) -> None:
     dev = start()
     assert _post(dev, "kept") == 202
-    tenants, pair = dev.info["tenants"], dev.info["buildable"]
+    tenants, pair, client = dev.info["tenants"], dev.info["buildable"], dev.info["eventingress"]
     key = _buildable(dev, "live", "emit", event="kept", payload={})[1]["key"]
     assert _buildable(dev, "live", "init", key=key, txKey="mine")[0] == 200
     dev.process.kill()
@@ -263,6 +277,7 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
     found = wait_for("the event", lambda: _completed(second, "kept"))
     assert found["executions"]
     assert second.info["buildable"] == pair
+    assert second.info["eventingress"] == client
     assert _buildable(second, "live", "init", key=key, txKey="mine")[0] == 409, "an answered claim survives the end of everything"
     assert _buildable(second, "live", "transact", key=key, txKey="mine", state="finished")[0] == 200
 

@@ -22,12 +22,11 @@ import redis
 from bridge.claims.claims import Holder, Which
 from bridge.claims.facts import Place
 from bridge.claims.holds import ClaimHolds, Written
-from bridge.claims.rows import member
 from bridge.claims.state import Change, Claim, State
 from bridge.decisions import holds
 from bridge.domain.errors import BrokerUnavailable, Conflict, TooLarge, Unavailable
 from bridge.kafka.admin import client, ensure_topics
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, list_member
 from bridge.redis.pipe import Pipe
 from bridge.settings import Settings
 from bridge.topics import CLAIMS
@@ -173,7 +172,7 @@ async def test_what_is_forgotten_leaves_the_lists(house: House) -> None:
     for place in places:
         assert await holds.write("guard", "mine", [Written(place, claim, 1)])
     listed = Keys(settings.topic_prefix).listed("acme", "live", "custom.shop.old", "created", "t")
-    assert outside.zrange(listed, 0, -1) == [member(places[0].event_key), member(places[2].event_key)]
+    assert outside.zrange(listed, 0, -1) == [list_member(places[0].event_key), list_member(places[2].event_key)]
     assert not await holds.write("guard", "another's", [Written(places[0], claim, 2)])
     await pipe.close()
 

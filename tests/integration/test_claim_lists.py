@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bridge.claims.facts import Place
-from bridge.claims.lists import BATCH_BYTES, PAGE_BYTES, batches
 from bridge.claims.restore import check
 from bridge.claims.rows import listed as listed_as
-from bridge.claims.rows import member, read, row_of
+from bridge.claims.rows import read, row_of
 from bridge.claims.state import Change, Claim, State
 from bridge.domain.event import Event
-from bridge.redis.keys import Keys
+from bridge.redis.keys import Keys, list_member
 from bridge.redis.pipe import Pipe
+from bridge.redis.reading import BATCH_BYTES, PAGE_BYTES, batches
 from bridge.redis.scripts import script
 from tests.conftest import StackOfTests
 
@@ -78,7 +78,7 @@ async def test_an_event_that_is_stored_again_keeps_its_place(pipe: Pipe) -> None
         row = row_of(event, created_ms)
         assert row is not None
         await pipe.script(script("project"), (keys.epoch, keys.passed), listed_as(keys, event, row, 3600))
-    assert int(await pipe.call("ZSCORE", keys.list("acme", "live", "p.l.t"), member(key))) == now_ms
+    assert int(await pipe.call("ZSCORE", keys.list("acme", "live", "p.l.t"), list_member(key))) == now_ms
     kept, _ = read(await pipe.call("HGET", keys.event("acme", key), "b"))
     assert kept.created_ms == now_ms
 

@@ -15,14 +15,18 @@ from pathlib import Path
 import pytest
 import redis
 from confluent_kafka import Consumer, TopicPartition
+from uuid_utils import uuid7
 
 from bridge.decisions.facts import EPOCH_HEADER, MARKER, parse_key
 from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
 from bridge.domain.ids import execution_id
 from bridge.executions import encode
+from bridge.ingress.messages import Messages
 from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import connection
+from bridge.redis.epoch import ViewGuard
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
@@ -174,6 +178,38 @@ async def test_everything_is_as_before(site: Site) -> None:
     assert [await site.status.event(one.event.tenant, one.event.key) for one in stored[:200]] == views
     assert await site.status.correlation("beta", "tree") == tree
     print(f"\n{report.events} events, {report.executions} records in {report.seconds:.2f} s")
+
+
+def make_message(tenant: str, **attributes: str) -> Event:
+    """A message of the Event Ingress dialect, as its door makes it."""
+    key = str(uuid7())
+    given = {"specversion": "1.0", "id": key, "source": "/eventingress", "type": "eventingress.a.b.process", "eventkey": key}
+    return Event(given | {"tenantid": tenant, "correlationid": key} | attributes, b'{"a": 1}')
+
+
+async def test_messages_that_only_the_worker_knew_of_are_listed_as_before(site: Site) -> None:
+    texts = {"entityid": "e", "ingresssource": "s%0A", "ingresscorrelation": "c", "ingresspriority": "-3"}
+    messages = [make_message(tenant, **(texts if n % 2 else {})) for n in range(20) for tenant in ("acme", "beta")]
+    odd = [make_message("acme", type="eventingress.a.b"), make_message("acme", ingresspriority="x"), make_event(1)]
+    stored = site.log.events([*messages, *odd])
+    for one in stored:
+        await site.door.accept(one)
+        site.projection.taken(one.event, one.accepted_ms)
+    site.finish(stored)
+    await site.written()
+    await site.rebuilt()
+    before = without_passed_expectations(everything(site.outside, site.settings))
+    assert site.outside.zcard(site.keys.messages("acme")) == site.outside.zcard(site.keys.messages("beta")) == 20
+    looking = Messages(site.pipe, site.settings, ViewGuard(site.pipe, site.settings), site.status)
+    found = (await looking.page("acme", 0, ms_now() + 1000, 100, None)).messages
+    assert {(one.row.source, one.row.priority, one.payload) for one in found} == {
+        ("s\n", -3, b'{"a": 1}'),
+        ("", None, b'{"a": 1}'),
+    }
+    site.outside.flushall()
+    await site.rebuilt()
+    assert everything(site.outside, site.settings) == before
+    assert (await looking.page("acme", 0, ms_now() + 1000, 100, None)).messages == found
 
 
 async def test_events_that_wait_for_the_router_are_pending_again(site: Site) -> None:

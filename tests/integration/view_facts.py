@@ -152,7 +152,7 @@ class Door:
 
     async def reserve(self, event: Event, accepted_ms: int, expected: tuple[str, ...] = ("record",)) -> Entrant:
         """Let one event in."""
-        entrant = Entrant(event, False, accepted_ms, expected)
+        entrant = Entrant(event, event.id == event.key, accepted_ms, expected)
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._gate.ask(event.tenant, (), [entrant], "o", answered.set_result)
         verdict = await answered

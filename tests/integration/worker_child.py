@@ -15,6 +15,7 @@ from pydantic import BaseModel, model_validator
 from bridge.hosting.find import Installed, Origin, Plugins
 from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 from bridge.settings import load
+from plugins.entity.processes import CreateEntity, UpdateEntity
 from plugins.forward import Forward
 from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Reliable
 
@@ -223,6 +224,52 @@ class Second(Process[NoConfig]):
         return Completed(results=[Result("second.done", event.data)])
 
 
+class Adder(Process[NoConfig]):
+    """Keeps the sum of a key, and everything that it has added; ends the worker or fails as the data says."""
+
+    name, version, events, ordered, state = "adder", "1.0.0", ("add.*",), True, "sums"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        given = event.json()
+        if context.attempt <= given.get("fails", 0) and "replayedfrom" not in event.attributes:
+            raise ValueError("not yet")
+        kept = context.state.get() or {"sum": 0, "added": []}
+        after = {"sum": kept["sum"] + given["n"], "added": [*kept["added"], given["n"]]}
+        context.state.put(after)
+        if given.get("rejects"):
+            return Rejected("unwanted", "it may not be added")
+        return Completed(data=after["sum"], results=[Result("sum.changed", after)])
+
+
+class Doubler(Process[NoConfig]):
+    """Shares the adder's state, and is slow."""
+
+    name, version, events, ordered, state = "doubler", "1.0.0", ("double.*",), True, "sums"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        kept = context.state.get()
+        await asyncio.sleep(0.05)
+        context.state.put({"sum": 2 * kept["sum"], "added": kept["added"]} if kept else None)
+        return Completed(data=2 * kept["sum"] if kept else None)
+
+
+class OpenAccount(Process[NoConfig]):
+    """A business process that ends as its payload says, and names the entities that the payload names."""
+
+    name, version, retry = "open-account", "1.0.0", ("300ms",)
+    events, business_process, title = ("eventingress.*.*.open-account",), True, "Open an Account"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        wanted = event.json() or {}
+        if "rejects" in wanted:
+            return Rejected("unknown-entity", "there is no such entity")
+        if "skips" in wanted:
+            return Skipped("nothing to do")
+        if context.attempt <= wanted.get("fails", 0):
+            return RetryLater("the bank is closed")
+        return Completed(data={"entities": wanted.get("entities"), "attributes": dict(event.attributes)})
+
+
 PROCESSES: list[Process[Any]] = [
     Quick(),
     Slow(),
@@ -235,7 +282,10 @@ PROCESSES: list[Process[Any]] = [
     Broken(),
     Lazy(),
     Local(),
+    OpenAccount(),
 ]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler()]
+PROCESSES += [CreateEntity(), UpdateEntity()]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Forward()]
 
 

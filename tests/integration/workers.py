@@ -107,7 +107,8 @@ def working(
 def site(stack: StackOfTests, **overrides: object) -> Settings:
     """Settings with topics of their own, those of the results included."""
     settings = stack.settings(**overrides)
-    ensure_topics(settings, [topics.results(process.name) for process in PROCESSES])
+    states = {process.state for process in PROCESSES if process.state}
+    ensure_topics(settings, [*(topics.results(process.name) for process in PROCESSES), *map(topics.state, states)])
     return settings
 
 

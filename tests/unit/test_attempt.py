@@ -16,7 +16,7 @@ from processors.retrying import Retries
 def attempt(number: int, *, held: bool = False) -> Attempt:
     given: Any = SimpleNamespace(redelivery=SimpleNamespace(attempt=number), record=SimpleNamespace(key=b"a key"))
     nothing: Any = None
-    process: Any = SimpleNamespace(name="process")
+    process: Any = SimpleNamespace(name="process", state="")
     made = Attempt(nothing, nothing, nothing, given, process, "an-execution", nothing)
     made.made -= held
     return made

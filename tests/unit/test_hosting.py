@@ -11,6 +11,7 @@ import pytest
 
 from bridge.domain.errors import Misconfigured, NotFound
 from bridge.hosting.find import find_processes
+from bridge.registry.announcing import announced
 
 Install = Callable[..., None]
 
@@ -143,6 +144,10 @@ NAMED = 'name, version = "p", "1"'
             f"{NAMED}; events = ('a',); isolation = 'process'; run = None; __reduce__ = None",
             "define its class at the top of a module",
         ),
+        (f"{NAMED}; events = ('a',); business_process = 1", "business_process is 1; it is True or False"),
+        (f"{NAMED}; events = ('a',); business_process = True", "add 'eventingress.*.*.p' to events"),
+        (f"{NAMED}; events = ('a',); title = ' Open'", "title is ' Open'"),
+        (f"{NAMED}; events = ('a',); title = 'x' * 101", "at most 100 characters"),
         (f"{NAMED}; events = ('a',); Config = {{}}", "pydantic.BaseModel"),
         (f"{NAMED}; events = ('a',)\nclass Config(BaseModel):\n    f: type(lambda: 0)", "JSON Schema"),
         (f"{NAMED}; events = ('a',)\ndef run(self, event): return Completed()", "(self, event, context)"),
@@ -155,6 +160,17 @@ def test_each_rule_names_its_cure(install: Install, body: str, words: str) -> No
     config = "    model_config = dict(arbitrary_types_allowed=True)\n" if "type(lambda" in body else ""
     install("faulty", process(body).replace("class Config(BaseModel):\n", f"class Config(BaseModel):\n    {config}"))
     assert words in faults()
+
+
+def test_a_business_process_is_announced_with_the_name_that_people_see(install: Install) -> None:
+    events = "('eventingress.*.*.open-account', 'eventingress.*.*.close-it')"
+    sound = f'name, version, events, business_process = "{{}}", "1", {events}, True'
+    install("opening", process(sound.format("open-account")))
+    install("closing", process(sound.format("close-it") + '\ntitle = "Close an Account"'))
+    found = {one.name: one for one in map(announced, find_processes().processes)}
+    assert (found["open-account"].business_process, found["open-account"].title) == (True, "Open Account")
+    assert found["close-it"].title == "Close an Account"
+    assert (found["record"].business_process, found["record"].title) == (False, "")
 
 
 def test_a_process_without_run_is_refused(install: Install) -> None:

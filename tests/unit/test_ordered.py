@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from processors.ordered import DUE, KEY, OFFSET, TOPIC, Line, Open, Ordered
+from processors.ordered import DUE, KEY, NAME, OFFSET, TOPIC, Line, Open, Ordered
 from processors.tables import Note
 
 LINE, OTHER = Line(0, "crm", b"acme/a"), Line(1, "crm", b"acme/b")
@@ -47,11 +47,11 @@ def test_the_floor_is_the_oldest_newest_record_of_what_is_open() -> None:
 
 def test_records_tell_a_restart_what_is_open() -> None:
     ordered = Ordered()
-    waiting = {OFFSET: b"7", KEY: b"acme/a", TOPIC: b"5s", DUE: b"900"}
-    ordered.recover(waiting, "x7", "crm", 0, 11)
+    waiting = {OFFSET: b"7", NAME: b"crm", KEY: b"acme/a", TOPIC: b"5s", DUE: b"900"}
+    ordered.recover(waiting, "x7", 0, 11)
     first = ordered.ahead(LINE, 8)
     assert first == Open("x7", 7, "5s", 900, 11)
-    ordered.recover({OFFSET: b"7"}, "x7", "crm", 0, 12)
+    ordered.recover({OFFSET: b"7"}, "x7", 0, 12)
     assert ordered.ahead(LINE, 8) is None
 
 

@@ -39,11 +39,11 @@ class Calling:
         self._services, self._loop = services, loop
         self._looking = threading.Lock()
 
-    def begin(self, *, reads_body: bool = False) -> Call:
+    def begin(self, *, reads_body: bool = False, scope: Scope = Scope.ADMIN) -> Call:
         """Read the request and authenticate it. Raises: NotAuthenticated, NotAllowed, and what a body can be refused for."""
         headers = headers_of_request()
         request = request_of(headers, body_of(headers, BODY_BYTES, demanded=reads_body), {})
-        asking = by_key(request, self._services, Scope.ADMIN, bearer=True)
+        asking = by_key(request, self._services, scope, bearer=True)
         return Call(asyncio.run_coroutine_threadsafe(asking, self._loop).result(ANSWER_S).tenant, request)
 
     @contextmanager

@@ -8,8 +8,10 @@
 --   X key at pointer cid member                    an execution is expected
 --   E key partition offset ms at summary cid member idkey event_key correlation_id
 --                                                  an event's record; no idkey where the event was born here
---   B key list member ms oldest at row            a confirmed event is in the list of its name, from which older ones than
---                                                  `oldest` (ms) go
+--   B key field list member ms oldest at row      a confirmed event is in a list, which shows its row; older ones than `oldest`
+--                                                  (ms) leave the list
+--   K key version value                            what processes keep of a key
+--   W key ms execution most at                      an execution has posted to a webhook, or tried to; the last ones are kept
 --   P partition next                               the router has finished all offsets before `next`
 -- Returns the epoch.
 
@@ -106,12 +108,21 @@ while i <= n do
     if a[i + 9] ~= '' then known_id(a[i + 9], a[i + 10], a[i + 4], a[i + 11], a[i + 5]) end
     i = i + 12
   elseif op == 'B' then
-    redis.call('HSETNX', a[i + 1], 'b', a[i + 7]) -- the first time that it was stored counts: its claims know it so
-    redis.call('ZADD', a[i + 2], 'LT', a[i + 4], a[i + 3])
-    redis.call('ZREMRANGEBYSCORE', a[i + 2], '-inf', '(' .. a[i + 5])
-    extend(a[i + 1], tonumber(a[i + 6]))
-    extend(a[i + 2], tonumber(a[i + 6]))
-    i = i + 8
+    redis.call('HSETNX', a[i + 1], a[i + 2], a[i + 8]) -- the first time that it was stored counts: its claims know it so
+    redis.call('ZADD', a[i + 3], 'LT', a[i + 5], a[i + 4])
+    redis.call('ZREMRANGEBYSCORE', a[i + 3], '-inf', '(' .. a[i + 6])
+    extend(a[i + 1], tonumber(a[i + 7]))
+    extend(a[i + 3], tonumber(a[i + 7]))
+    i = i + 9
+  elseif op == 'W' then
+    redis.call('ZADD', a[i + 1], 'GT', a[i + 2], a[i + 3])
+    redis.call('ZREMRANGEBYRANK', a[i + 1], 0, -1 - a[i + 4])
+    extend(a[i + 1], tonumber(a[i + 5]))
+    i = i + 6
+  elseif op == 'K' then
+    local known = string.match(redis.call('GETRANGE', a[i + 1], 0, 24), '^(%d+)|')
+    if not known or tonumber(known) <= tonumber(a[i + 2]) then redis.call('SET', a[i + 1], a[i + 2] .. '|' .. a[i + 3]) end
+    i = i + 4
   elseif op == 'X' then
     redis.call('SET', a[i + 1], a[i + 3], 'NX', 'EXAT', a[i + 2])
     join(a[i + 4], a[i + 5], tonumber(a[i + 2]))
