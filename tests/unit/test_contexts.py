@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 from bridge.credentials import Vault
 from bridge.registry.options import opened, sealed
 from bridge.sdk import Context, Process
+from bridge.sdk.state import NO_STATE
 from bridge.sdk.testing import event
 from processors.contexts import Contexts
 from processors.verdicts import Failure
@@ -43,7 +44,7 @@ VAULT, OTHER = (Vault(Fernet.generate_key().decode()) for _ in range(2))
 
 def made(registry: Registry, times: int = 1) -> Context[Any] | Failure:
     contexts = Contexts(registry, None)  # type: ignore[arg-type]
-    return [contexts.make(Keeper(), event("any"), "an-execution", 1) for _ in range(times)][-1]
+    return [contexts.make(Keeper(), event("any"), "an-execution", 1, NO_STATE) for _ in range(times)][-1]
 
 
 def test_a_secret_is_opened_once_for_the_process() -> None:
