@@ -16,6 +16,7 @@ from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.state import NO_STATE, State
 from processors import records
+from processors.breakers import circuit_of
 from processors.clock import now_ms
 from processors.delivery import Delivery
 from processors.given import Given
@@ -92,6 +93,11 @@ class Attempt:
     def held(self) -> bool:
         """Whether it only waits, and is no attempt made."""
         return self.made < self.number
+
+    @property
+    def circuit(self) -> tuple[str, str]:
+        """What its breaker is about: the tenant, and the process or webhook."""
+        return self.given.event.tenant, circuit_of(self.process.name, self.given.event)
 
     @property
     def line(self) -> Line | None:
@@ -181,7 +187,7 @@ class Attempt:
         if self.task is not None:
             self.task.cancel()
             self.around.journal.end(self.execution_id)
-            self.around.breakers.lost(self.given.event.tenant, self.process.name)
+            self.around.breakers.lost(*self.circuit)
         self.around.projection.stopped(self.execution_id)
 
     def ended(self, outcome: object) -> None:
@@ -198,11 +204,10 @@ class Attempt:
             self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
 
     def _tell_breaker(self, verdict: Verdict, now: int) -> None:
-        tenant, breakers = self.given.event.tenant, self.around.breakers
         if verdict.code in RETRIED:
-            breakers.failed(tenant, self.process.name, verdict.said, now / 1000)
+            self.around.breakers.failed(*self.circuit, verdict.said, now / 1000)
         else:
-            breakers.worked(tenant, self.process.name)
+            self.around.breakers.worked(*self.circuit)
 
     def _end(self, verdict: Verdict) -> None:
         if not self.window.alive:

@@ -57,7 +57,7 @@ def outcome(attempt: Attempt, execution: Execution) -> Notice:
     """Give the notice of an execution that has ended."""
     event = attempt.given.event
     _, kind, subtype, _ = (*event.type.split("."), "", "", "")[:4]
-    well = execution.status is Status.COMPLETED
+    well = execution.status is not Status.FAILED
     payload = _Outcome(
         event_id=event.key,
         event_type=kind,

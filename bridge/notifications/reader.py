@@ -89,7 +89,7 @@ class Reader:
         deadline = time.monotonic() + READ_S
         try:
             while time.monotonic() < deadline:
-                for message in consumer.consume(FETCH, WAIT_S):
+                for message in _some(consumer):
                     if (error := message.error()) is not None:
                         if error.code() == KafkaError._PARTITION_EOF:
                             return found
@@ -109,6 +109,12 @@ class Reader:
             return found
         finally:
             consumer.unassign()
+
+
+def _some(consumer: Any) -> list[Any]:
+    """Give what is there, once anything is: `consume` alone would wait for all that it may give."""
+    first = consumer.poll(WAIT_S)
+    return [] if first is None else [first, *consumer.consume(FETCH, 0)]
 
 
 def _of(message: Any, tenant: str, source: str) -> Notice | None:
