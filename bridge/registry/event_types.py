@@ -15,7 +15,8 @@ from bridge.registry.system_types import SYSTEM_TYPES
 
 MOST_TYPES = 200
 MOST_SUBTYPES = 100
-"""Every process holds all of them in memory."""
+MOST_KEYS = 1000
+"""Every process holds all of them in memory, also the keys of deleted ones: their records say that they are deleted."""
 
 
 async def create_event_type(changes: Changes, new: EventType) -> None:
@@ -28,8 +29,11 @@ async def create_event_type(changes: Changes, new: EventType) -> None:
         raise Conflict(f"There is an event type {new.key} already.")
     if len(changes.registry.ingress.event_types(new.tenant)) >= MOST_TYPES:
         raise InvalidValue(f"A tenant has at most {MOST_TYPES} event types of its own.")
+    version, before = changes.registry.held(Ref("eventtype", new.tenant, new.key))
+    if before is None and changes.registry.ingress.event_type_keys(new.tenant) >= MOST_KEYS:
+        raise InvalidValue(f"A tenant's event types have at most {MOST_KEYS} keys; take one again that a deleted type had.")
     _check(new.subtypes)
-    await changes.put(new, changes.registry.held(Ref("eventtype", new.tenant, new.key)).version)
+    await changes.put(new, version)
 
 
 async def replace_event_type(changes: Changes, new: EventType) -> None:

@@ -37,11 +37,17 @@ class IngressIndex:
 
     def event_type(self, tenant: str, key: str) -> EventType | None:
         """Give the event type of a key: a system-defined one, or one of the tenant's own."""
-        return SYSTEM_TYPES.get(key) or self._types.get(tenant, NONE).get(key)
+        found = SYSTEM_TYPES.get(key) or self._types.get(tenant, NONE).get(key)
+        return found if found is not None and found.state == "active" else None
 
     def event_types(self, tenant: str) -> tuple[EventType, ...]:
         """Give the tenant's own event types, by key."""
-        return tuple(sorted(self._types.get(tenant, NONE).values(), key=lambda one: one.key))
+        found = [one for one in self._types.get(tenant, NONE).values() if one.state == "active"]
+        return tuple(sorted(found, key=lambda one: one.key))
+
+    def event_type_keys(self, tenant: str) -> int:
+        """Count the keys that the tenant's own event types have had, deleted ones too."""
+        return len(self._types.get(tenant, NONE))
 
     def replace(self, ref: Ref, new: Object | None) -> None:
         """Take an object's new state; None: it is gone, or cannot be read."""
@@ -52,6 +58,6 @@ class IngressIndex:
                 self._clients.pop(ref.id, None)
         elif ref.kind == "eventtype":
             others = {key: one for key, one in self._types.get(ref.tenant, NONE).items() if key != ref.id}
-            if isinstance(new, EventType) and new.state == "active":
+            if isinstance(new, EventType):
                 others[ref.id] = new
             self._types[ref.tenant] = others

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
+from bridge.registry import event_types
 from bridge.registry.changes import Changes
 from bridge.registry.event_types import create_event_type, delete_event_type, replace_event_type
 from bridge.registry.ingress import EventSubtype, EventType
 from bridge.registry.session import changing, reading
 from bridge.registry.system_types import SYSTEM_TYPES
+from bridge.registry.tenants import create_tenant
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.web_under_test import make_tenants
@@ -67,6 +70,29 @@ def test_a_key_is_taken_once(settings: Settings) -> None:
         with pytest.raises(Conflict, match="already"):
             change(settings, lambda changes, key=key: create_event_type(changes, event_type(key, "a")))
     change(settings, lambda changes: create_event_type(changes, event_type("once", "a", tenant="other")))
+
+
+def test_types_and_keys_are_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = partial(event_type, tenant="bounded")
+    asyncio.run(_make_tenant(settings, "bounded"))
+    monkeypatch.setattr(event_types, "MOST_TYPES", 2)
+    monkeypatch.setattr(event_types, "MOST_KEYS", 3)
+    for key in ("a", "b"):
+        change(settings, lambda changes, key=key: create_event_type(changes, mine(key, "x")))
+    with pytest.raises(InvalidValue, match="at most 2 event types"):
+        change(settings, lambda changes: create_event_type(changes, mine("c", "x")))
+    change(settings, lambda changes: delete_event_type(changes, "bounded", "a"))
+    change(settings, lambda changes: create_event_type(changes, mine("c", "x")))
+    change(settings, lambda changes: delete_event_type(changes, "bounded", "b"))
+    with pytest.raises(InvalidValue, match="at most 3 keys"):
+        change(settings, lambda changes: create_event_type(changes, mine("d", "x")))
+    change(settings, lambda changes: create_event_type(changes, mine("a", "x")))
+    assert set(known(settings, "bounded")) == {"a", "c"}
+
+
+async def _make_tenant(settings: Settings, name: str) -> None:
+    async with changing(settings) as changes:
+        await create_tenant(changes, name)
 
 
 @pytest.mark.parametrize("key", SYSTEM_TYPES)

@@ -154,6 +154,18 @@ def test_the_header_stands_in_for_the_bodys_correlation_id_and_comes_back(house:
     assert house.acme.event(answer.json()["data"]["eventId"])["correlationId"] == "from-body"
 
 
+def test_a_large_payload_comes_back_and_one_that_is_too_large_is_refused(house: House) -> None:
+    payload = {"text": "é" * 100_000, "skips": 1}
+    event_id = house.acme.send("accounts", "open", payload=payload)
+    assert house.acme.event(event_id)["eventData"] == payload
+    faulty = house.acme.call("POST", "/v1/events", {"eventType": "accounts", "payload": payload, "x": "y" * 1000})
+    assert faulty.status == 400
+    assert [one["propertyName"] for one in faulty.json()["data"]] == ["eventSubtype", "x"]
+    assert faulty.json()["data"][1]["attemptedValue"].endswith("…")
+    answer = house.acme.call("POST", "/v1/events", content_length=str(2 * 1024 * 1024))
+    assert (answer.status, answer.json()["messages"][0]["errorCode"]) == (413, "TOO_LARGE")
+
+
 def test_a_failure_says_why(house: House) -> None:
     found = house.ended(house.acme.send("accounts", "open", payload={"rejects": 1}, correlationId="c-2"))
     details = found["status"]["statusDetails"]
@@ -240,7 +252,9 @@ def test_events_of_other_doors_are_no_messages(house: House) -> None:
         "POST", "/events", json.dumps(forged).encode(), x_api_key=key, content_type="application/cloudevents+json"
     )
     assert answer.status == 202, answer.body
-    assert house.acme.call("GET", f"/v1/events/{answer.json()['key']}").status == 404
+    made = answer.json()["key"]
+    until(lambda: house.server.ask("GET", f"/events/{made}", x_api_key=key).json()["settled"], 30)
+    assert house.acme.call("GET", f"/v1/events/{made}").status == 404, "nor when the worker has come to it"
     for wrong in ("x", str(uuid.uuid4()), "..%2f", "a%00b"):
         assert house.acme.call("GET", f"/v1/events/{wrong}").status in (400, 404)
 

@@ -197,9 +197,9 @@ async def test_messages_that_only_the_worker_knew_of_are_listed_as_before(site: 
         site.projection.taken(one.event, one.accepted_ms)
     site.finish(stored)
     await site.written()
+    assert site.outside.zcard(site.keys.messages("acme")) == site.outside.zcard(site.keys.messages("beta")) == 20
     await site.rebuilt()
     before = without_passed_expectations(everything(site.outside, site.settings))
-    assert site.outside.zcard(site.keys.messages("acme")) == site.outside.zcard(site.keys.messages("beta")) == 20
     looking = Messages(site.pipe, site.settings, ViewGuard(site.pipe, site.settings), site.status)
     found = (await looking.page("acme", 0, ms_now() + 1000, 100, None)).messages
     assert {(one.row.source, one.row.priority, one.payload) for one in found} == {

@@ -163,6 +163,11 @@ async def test_without_redis_each_process_counts_for_itself(stack: StackOfTests,
         with pytest.raises(TooManyRequests) as full:
             await throttle.count("acme", windows)
         assert 59 <= full.value.retry_after_s <= 60
+        own.start()
+        assert await pipe.wait_connected(5)
+        await throttle.count("acme", windows)
+        own.kill()
+        assert (await throttle.count("acme", windows))[0].remaining == 1, "every outage begins with empty windows"
         with pytest.raises(ViewUnavailable):
             await Throttle(pipe, strict, "requests", always=True).count("acme", windows)
     finally:

@@ -8,6 +8,7 @@ A request counts as soon as its token has named a tenant, whatever becomes of it
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -91,7 +92,7 @@ def _until(seconds: int) -> tuple[Header, ...]:
 
 
 def _headers(remaining: int, reset_s: int) -> tuple[Header, ...]:
-    reset = iso((int(time.time()) + reset_s) * 1000)
+    reset = iso(math.ceil(time.time() + reset_s) * 1000)  # rounded up: whoever waits for it does not come too early
     return ("x-rate-limit-remaining", str(remaining)), ("x-rate-limit-reset", reset)
 
 
