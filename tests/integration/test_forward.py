@@ -223,7 +223,7 @@ def test_the_key_of_secret_options_can_be_changed_and_its_loss_is_named(stack: S
     evb(old, "tenants", "enable", "acme", "forward", "--config", json.dumps({"url": "http://x", "secret": SECRET}))
     assert "✓ secrets" in evb(old, "doctor")
     assert "✗ acme/forward cannot be opened with any key" in evb(new, "secrets", "reencrypt")
-    assert "✗ secrets   secret options cannot be decrypted: acme/forward" in evb(new, "doctor")
+    assert "✗ secrets   1 of 1 processes' options cannot be decrypted: acme/forward" in evb(new, "doctor")
     assert evb(f"{new},{old}", "secrets", "reencrypt") == "✓ 1 secrets encrypted anew\n"
     assert "✓ secrets" in evb(new, "doctor")
     assert "✗ secrets" in evb(old, "doctor")
