@@ -137,7 +137,7 @@ def _config(settings: Settings) -> dict[str, object]:
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
         "allow.auto.create.topics": False,
-        "fetch.wait.max.ms": 20,
+        "fetch.wait.max.ms": 5,  # a poll at the head waits so long, and the next one behind it
         "fetch.message.max.bytes": RECORD_BYTES,
         "queued.max.messages.kbytes": 16_384,
         "reconnect.backoff.max.ms": 500,
