@@ -139,12 +139,12 @@ class Attempt:
     def begin(self) -> None:
         """Run the process, or let the execution wait where something holds it."""
         around, event, now = self.around, self.given.event, now_ms()
+        if self.process.state and around.states.applied(self):
+            self.task = around.caller.begin(self._again())
+            return
         if (held := hold(self, now)) is not None:
             self.made = self.number - 1
             asyncio.get_running_loop().call_soon(self._end, held)
-            return
-        if self.process.state and around.states.applied(self):
-            asyncio.get_running_loop().call_soon(self._again)
             return
         self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
@@ -169,13 +169,13 @@ class Attempt:
             begun()
             self.task = caller.call(self.process, event, context, self.ended)
 
-    def _again(self) -> None:
+    async def _again(self) -> None:
         """Record an execution that has changed its state already: the worker before may have died in between."""
+        recorded = await self.around.states.recorded(self)
         if not self.window.alive:
             return
         self.around.executions.ordered.end(self.execution_id)
         self.around.states.tell(self)
-        recorded = self.around.states.recorded(self)
         if recorded is None:
             self.finished(self)
         else:

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaError
 from bridge import metrics
 from bridge.domain.execution import Execution, ResultRef, Status
 from bridge.executions import decode, encode
+from bridge.kafka.producer import ANY_PARTITION
 from bridge.notifications.deliveries import WEBHOOK, webhook_of
 from processors import notices, records
 from processors.clock import now_ms
@@ -64,7 +65,9 @@ class Delivery:
             self._let_wait(self._confirmed)
         for index, output in enumerate(verdict.outputs):
             topic = around.topics.events if output.event else around.topics.results_prefix + attempt.process.name
-            record = Record(topic, output.key, output.value, output.headers, attempt.given.record.partition)
+            own = output.event is not None and "partitionkey" in output.event.attributes
+            partition = ANY_PARTITION if own else attempt.given.record.partition
+            record = Record(topic, output.key, output.value, output.headers, partition)
             around.outbox.send(record, partial(self._output_sent, index, output))
         for step in steps:
             Telling(attempt, step, self._confirmed).begin()

@@ -117,7 +117,7 @@ class Parts:
             journal=journal,
             room=room,
             shares=Shares(registry, room),
-            states=States(tables.states, outbox, self._projection, names.prefix),
+            states=States(settings, tables.states, outbox, self._projection),
         )
         before_leaving(journal.clear)
         books = Bookkeeping(tables.usage, self._executions.ordered, outbox, source, names.usage)

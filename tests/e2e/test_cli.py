@@ -247,7 +247,7 @@ def test_workers_are_shown_with_their_partitions_and_processes(on: dict[str, str
         found = json.loads(evb("workers", "--json", **on).stdout)
         (worker,) = found["workers"]
         assert (worker["slot"], worker["state"], worker["stalls"]) == ("0", "live", {})
-        assert set(worker["processes"]) == {"forward", "github", "record"}
+        assert set(worker["processes"]) == {"createentity", "forward", "github", "record", "updateentity"}
         assert {row["owner"] for row in found["partitions"]} == {"0"}
         assert {row["lag"] for row in found["partitions"]} >= {0}
         did: list[dict[str, Any]] = found["processes"]
