@@ -26,6 +26,8 @@ from bridge.topics import NOTIFICATIONS
 PREFIX, TENANT = "bench-feeds", "bench"
 BEFORE, POLLS, WARM = 20_000, 300, 20
 """Notices that were told earlier, and polls; the first ones are not counted."""
+PAUSE_S = 0.07
+"""Between rounds: a tenant may ask 50 times a second."""
 PAYLOAD = b'{"eventId":"%s","status":"Processed","note":"%s"}' % (b"0" * 36, b"x" * 400)
 
 Found = dict[str, list[float]]
@@ -79,6 +81,7 @@ async def _poll(url: str, form: dict[str, str], tell: Callable[[], None]) -> Fou
 
         await ask("discardAll", "PUT", "discardAll", HTTPStatus.OK)
         for _ in range(POLLS + WARM):
+            await asyncio.sleep(PAUSE_S)
             await asyncio.to_thread(tell)
             batch = await (await ask("a poll that finds one notice", "GET", "next", HTTPStatus.OK)).json()
             await ask("its completion", "POST", f"{batch['batchId']}/complete", HTTPStatus.OK)

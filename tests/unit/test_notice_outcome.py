@@ -28,7 +28,7 @@ def ended(status: Status, reason: str = "") -> Execution:
     ("status", "reason", "type_", "said", "cause"),
     [
         (Status.COMPLETED, "", SUCCESS, "Processed", None),
-        (Status.SKIPPED, "nothing to do", SUCCESS, "Processed", None),
+        (Status.SKIPPED, "nothing to do", SUCCESS, "Processed", "nothing to do"),
         (Status.FAILED, "entity-unknown: no", FAILED, "Failed", "entity-unknown: no"),
     ],
 )
