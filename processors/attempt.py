@@ -94,6 +94,11 @@ class Attempt:
         return self.made < self.number
 
     @property
+    def silent(self) -> bool:
+        """Whether it leaves no record where it completes: a signal, of which the run itself tells."""
+        return self.given.redelivery is None and self.given.record.topic == self.around.topics.signals
+
+    @property
     def line(self) -> Line | None:
         """Where an ordered process keeps this event in order; None where nothing is kept, as for a replay."""
         if not self.process.ordered:

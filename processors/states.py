@@ -8,6 +8,7 @@ carries the record of the execution that it came from: whoever recovers writes t
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -54,13 +55,16 @@ class StateTable(RecordTable):
     """
     One state: everything that is kept of the keys of this worker's partitions, in memory.
 
-    A partition that stays ours is not read again from its beginning: `next` says how far its topic is known.
+    A partition that stays ours is not read again from its beginning: `next` says how far its topic is known. `news` are the keys
+    that have changed and that somebody who watches the table has not seen yet; without one None.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kept: defaultdict[int, dict[bytes, Kept]] = defaultdict(dict)
         self.next: dict[int, int] = {}
+        self.news: dict[tuple[int, bytes], None] | None = None
+        self.changed = asyncio.Event()
         self.recovered = Recovered()
 
     def recover(self, record: Any) -> None:
@@ -80,6 +84,13 @@ class StateTable(RecordTable):
             name = headers[EXECUTION_ID].decode()
             of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), name, stale)
             self.recovered.add(name, record.offset, headers[EXECUTION])
+            self.tell(record.partition, key)
+
+    def tell(self, partition: int, key: bytes) -> None:
+        """Tell who watches that a key has changed."""
+        if self.news is not None:
+            self.news[partition, key] = None
+            self.changed.set()
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Forget the partitions that are not ours any more."""
@@ -152,6 +163,7 @@ class States:
         table, partition = self._tables[attempt.process.state], attempt.given.record.partition
         table.kept[partition][attempt.lane.key] = after
         table.next[partition] = max(table.next.get(partition, 0), message.offset() + 1)
+        table.tell(partition, attempt.lane.key)
         for version in filter(None, (*before.stale, before.version)):
             self._outbox.send(self._record(attempt, version, None, []), _report_tombstone)
         then()

@@ -77,6 +77,16 @@ def notice_id(execution: str) -> str:
     return _uuid5(execution, "outcome")
 
 
+def ended_key(execution: str) -> str:
+    """Name the signal that tells a run of an execution's end."""
+    return _uuid5(execution, "ended")
+
+
+def timer_key(run: str, due_ms: int) -> str:
+    """Name the signal that a run gets when it is due."""
+    return _uuid5(run, "timer", due_ms)
+
+
 def delivery_key(notice: str, webhook: str) -> str:
     """Name the delivery of a notice to a webhook."""
     return _uuid5(notice, "webhook", webhook)
