@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from bridge.workflows import graph, schedules
 from bridge.workflows.conditions import Condition
@@ -58,6 +58,9 @@ class Result(Shape):
     value: Any = None
 
 
+TriggerName = Literal["manual", "event", "webhook", "github", "schedule"]
+
+
 class Trigger(Shape):
     """Whether a kind of caller may start runs, and on which conditions (all must hold)."""
 
@@ -94,9 +97,20 @@ class Triggers(Shape):
     github: Trigger = Trigger()
     schedule: Schedule = Schedule()
 
+    @property
+    def enabled(self) -> list[TriggerName]:
+        """The names of those that are on."""
+        return [name for name in get_args(TriggerName) if getattr(self, name).enabled]
+
 
 Labels = dict[Text, Text]
-TriggerName = Literal["manual", "event", "webhook", "github", "schedule"]
+
+
+def _some(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """After all of them, where pydantic's own check counts only those without faults."""
+    if not tasks:
+        raise ValueError("a workflow has at least one task")
+    return tasks
 
 
 class Workflow(Shape):
@@ -110,7 +124,7 @@ class Workflow(Shape):
     params: Annotated[tuple[Param, ...], Field(max_length=PARAMS)] = ()
     triggers: Triggers = Triggers()
     timeout: Minutes | None = None
-    tasks: Annotated[tuple[Task, ...], Field(min_length=1, max_length=TASKS)]
+    tasks: Annotated[tuple[Task, ...], AfterValidator(_some), Field(max_length=TASKS, json_schema_extra={"minItems": 1})]
     results: Annotated[tuple[Result, ...], Field(max_length=PARAMS)] = ()
 
     @cached_property

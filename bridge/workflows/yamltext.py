@@ -8,6 +8,7 @@ that makes objects is used.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 
 from bridge.workflows.limits import DEPTH
 
+_TAG = "tag:yaml.org,2002:"
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -38,6 +40,12 @@ def read(text: str) -> Any:
     except yaml.YAMLError as err:
         raise ValueError(str(err).replace("\n", " ")) from err
     return value
+
+
+def write(value: Any) -> str:
+    """Write a JSON value as YAML that `read` reads as the same."""
+    text: str = yaml.serialize(_node(value), Dumper=yaml.SafeDumper, allow_unicode=True, width=120)
+    return text
 
 
 def _value(event: Any, events: Iterator[Any], depth: int) -> Any:
@@ -77,6 +85,25 @@ def _scalar(text: str) -> Any:
     if _INT.fullmatch(text):
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _node(value: Any) -> yaml.Node:
+    if isinstance(value, dict):
+        pairs = [(_node(name), _node(member)) for name, member in value.items()]
+        return yaml.MappingNode(f"{_TAG}map", pairs, flow_style=False)
+    if isinstance(value, list):
+        return yaml.SequenceNode(f"{_TAG}seq", [_node(item) for item in value], flow_style=False)
+    if isinstance(value, str):
+        plain = _scalar(value) == value and value.isprintable()
+        return yaml.ScalarNode(f"{_TAG}str", value, style=None if plain else '"')
+    kind = "null" if value is None else type(value).__name__
+    return yaml.ScalarNode(f"{_TAG}{kind}", _number(value) if kind == "float" else json.dumps(value))
+
+
+def _number(value: float) -> str:
+    """Write a number as YAML 1.1 knows it too: 1.0e+16, where JSON has 1e+16."""
+    digits, e, exponent = repr(value).partition("e")
+    return f"{digits}{'' if '.' in digits else '.0'}{e}{exponent}"
 
 
 def _at(mark: Any) -> str:

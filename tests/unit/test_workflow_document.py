@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.domain.errors import InvalidWorkflow
@@ -177,12 +177,19 @@ def test_yaml_reads_words_and_dates_as_texts() -> None:
 
 
 TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.sampled_from("\n\tä€"))
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | st.integers() | TEXTS
 
 
 @given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20))
 def test_yaml_reads_json(value: Any) -> None:
     assert yamltext.read(json.dumps(value, ensure_ascii=False)) == value
+
+
+@given(st.recursive(SCALARS | FLOATS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20))
+@example(["1e3", "09", "yes", "~", "1.5", "2026-01-01", "a\nb", 1e16, 1e-7])
+def test_what_is_written_as_yaml_is_read_as_the_same(value: Any) -> None:
+    assert yamltext.read(yamltext.write(value)) == value
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.lists(st.sampled_from("abcdefghz"), max_size=4)))
