@@ -18,6 +18,7 @@ from bridge.registry.feeds import FeedPlace
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
 from bridge.registry.ingress import EventType, OAuthClient, Points
 from bridge.registry.webhook import Webhook
+from bridge.registry.workflow import WorkflowVersion
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +189,7 @@ Object = (
     | EventType
     | FeedPlace
     | Webhook
+    | WorkflowVersion
     | ProcessSetting
     | Pause
     | Announcement
@@ -202,6 +204,7 @@ KINDS: dict[str, type[Object]] = {
     "eventtype": EventType,
     "feed": FeedPlace,
     "webhook": Webhook,
+    "workflow": WorkflowVersion,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -229,6 +232,8 @@ def decode(ref: Ref, value: bytes) -> Object:
     found = decoder.decode(value)
     if ref_of(found) != ref:
         raise ValueError(f"the value is that of {ref_of(found)}")
+    if isinstance(found, WorkflowVersion):
+        _ = found.workflow  # read now, once, so that no request finds that it cannot be
     return found
 
 
@@ -251,6 +256,8 @@ def ref_of(value: Object) -> Ref:
             return Ref("feed", value.tenant, value.feed)
         case Webhook():
             return Ref("webhook", value.tenant, value.id)
+        case WorkflowVersion():
+            return value.ref
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

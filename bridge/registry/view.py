@@ -33,6 +33,7 @@ from bridge.registry.objects import (
 )
 from bridge.registry.options import opened
 from bridge.registry.webhook_index import WebhookIndex
+from bridge.registry.workflow import WorkflowIndex
 
 DAY_MS = 86_400_000
 Environment = Literal["test", "live"]
@@ -66,7 +67,7 @@ class View:
         self.unreadable = 0
         self.unopened = 0
         self.facts = Facts()
-        self.ingress, self.webhooks = IngressIndex(), WebhookIndex()
+        self.ingress, self.webhooks, self.workflows = IngressIndex(), WebhookIndex(), WorkflowIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -227,6 +228,7 @@ class View:
         ref, old = fact.ref, self.held(fact.ref).object
         self.ingress.replace(ref, new)
         self.webhooks.replace(ref, new)
+        self.workflows.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
