@@ -130,7 +130,7 @@ class Delivery:
         if attempt.silent and execution.status is Status.COMPLETED:
             self._pass_over()
             return
-        then = partial(attempt.around.outbox.send, record, recorded)
+        then: Callable[[], None] = partial(attempt.around.outbox.send, record, recorded)
         if final and notices.concerns(attempt):
             then = Telling(attempt, notices.outcome(attempt, execution), then).begin
         if final and tasks.concerns(attempt):

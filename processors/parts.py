@@ -104,7 +104,8 @@ class Parts:
         self._executions, usage = self._tables(self.app, source)
         states = self._state_tables(self.app)
         self._timers = None if lane else Timers(states[RUNS], outbox, names.signals)
-        room = Room(outbox, {names.redeliveries: ASIDE_IN_FLIGHT, names.surplus: ASIDE_IN_FLIGHT, names.signals: SIGNALS_IN_FLIGHT})
+        aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
+        room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
         around = Surroundings(
             topics=names,
             worker=worker,

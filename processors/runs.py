@@ -107,7 +107,9 @@ class _Making:
         key = ids.emitted_key(self._execution_id, index)
         if version is None:
             reason = f"There is no workflow {effect.workflow}."
-            return self._signal(parent.run_id, key, TaskEnded(task=parent.task, attempt=parent.attempt, status="failed", reason=reason))
+            return self._signal(
+                parent.run_id, key, TaskEnded(task=parent.task, attempt=parent.attempt, status="failed", reason=reason)
+            )
         start = Start(
             tenant=tenant,
             workflow=effect.workflow,
