@@ -15,4 +15,3 @@ TEXT_CHARS = 1024  # displayName, description, a label
 MINUTES = 30 * 24 * 60  # the longest run, task and sleep: an old version of a workflow is kept as long
 RUN_BYTES = 1024 * 1024  # everything that a run keeps
 EARLY = 100  # events that came before anybody waited for them
-HOPS = 16  # runs and events that cause one another

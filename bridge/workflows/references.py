@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from bridge.workflows.limits import RUN_BYTES
+
 _PART = re.compile(r"\$\$\(|\$\(([^()]*)\)|\$\(")
 _TASK = re.compile(r"task\.([^.]+)\.results\.([^.]+)((?:\.[^.]+)*)")
 _PARAM = re.compile(r"params\.([^.]+)((?:\.[^.]+)*)")
@@ -57,14 +59,8 @@ def walk(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def fill(value: Any, given: Given) -> Any:
-    """Give a JSON value with its references replaced. Raises: Unresolved."""
-    if isinstance(value, str):
-        return _fill_text(value, given)
-    if isinstance(value, dict):
-        return {name: fill(member, given) for name, member in value.items()}
-    if isinstance(value, list):
-        return [fill(item, given) for item in value]
-    return value
+    """Give a JSON value with its references replaced. Raises: Unresolved, also where it would become larger than a run may be."""
+    return Filling(given).fill(value)
 
 
 def as_text(value: Any) -> str:
@@ -72,13 +68,39 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _fill_text(text: str, given: Given) -> Any:
-    if "$(" not in text:
-        return text
-    whole = _PART.fullmatch(text)
-    if whole is not None and whole[0] != "$$(":
-        return _look_up(_reference(whole), given)
-    return _PART.sub(lambda match: "$(" if match[0] == "$$(" else as_text(_look_up(_reference(match), given)), text)
+class Filling:
+    """
+    What `fill` does, for several values that together may not become larger.
+
+    It counts what it puts in: a few references to a large value, repeated, would fill any memory.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self._given, self._left = given, RUN_BYTES
+
+    def fill(self, value: Any) -> Any:
+        """Give a value with its references replaced. Raises: Unresolved."""
+        if isinstance(value, str):
+            return self._text(value) if "$(" in value else value
+        if isinstance(value, dict):
+            return {name: self.fill(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [self.fill(item) for item in value]
+        return value
+
+    def _text(self, text: str) -> Any:
+        whole = _PART.fullmatch(text)
+        if whole is not None and whole[0] != "$$(":
+            return self._found(whole)[0]
+        return _PART.sub(lambda match: "$(" if match[0] == "$$(" else self._found(match)[1], text)
+
+    def _found(self, match: re.Match[str]) -> tuple[Any, str]:
+        value = _look_up(_reference(match), self._given)
+        text = as_text(value)
+        self._left -= len(text)
+        if self._left < 0:
+            raise Unresolved(f"{match[0]} would make this larger than {RUN_BYTES} characters")
+        return value, text
 
 
 def _look_up(reference: Reference, given: Given) -> Any:
