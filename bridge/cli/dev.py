@@ -68,7 +68,7 @@ def _welcome(info: StackInfo, data: Path, seconds: float) -> None:
         _say(f"  Signing secret  {tenant.signing_secret}")
         _say(f"  Kafka, Redis    {info.kafka}, {info.redis}")
         _say(f"  Logs            {data / 'log'}")
-        _say("  Ways out        processes may call public addresses and this machine, nothing else\n")
+        _say(f"  Ways out        public addresses, and {info.settings().egress_allowed_networks or 'no others'}\n")
         _say(f"Try it:\n\n  {_curl(info.url, tenant)}\n")
     _say(f"Ctrl-C ends it; the data stays in {data}.")
 

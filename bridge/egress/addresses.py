@@ -7,10 +7,14 @@ Asked by `bridge.egress.client` for every connection, by `bridge.egress.urls` fo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
+
+REMEMBERED: Final = 4096
+"""Answers that are kept: each request asks two or three times about one address."""
 
 LOOPBACK: Final = "127.0.0.0/8,::1/128"
 
@@ -61,6 +65,7 @@ def networks(text: str) -> Networks:
     return tuple(found)
 
 
+@lru_cache(REMEMBERED)
 def is_open(address: str, allowed: Networks) -> bool:
     """Say whether an address, in its canonical form, may be spoken to; False for a text that is none."""
     try:

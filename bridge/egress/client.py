@@ -89,11 +89,11 @@ class BoundedResponse(aiohttp.ClientResponse):
         return await super().read()
 
 
-def _sockets(allowed: Networks) -> Any:
-    def make(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+def _sockets(allowed: Networks) -> aiohttp.SocketFactoryType:
+    def make(info: aiohttp.AddrInfoType) -> socket.socket:
         """Make the socket for one address, which is connected to that address and no other."""
         family, kind, proto, _, address = info
-        if not is_open(address[0], allowed):
+        if not is_open(str(address[0]), allowed):
             raise PermissionError(errno.EACCES, "the address is not allowed")
         return socket.socket(family, kind, proto)
 

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -34,7 +35,8 @@ class Notice:
     """
     One notice; a repetition has the same id.
 
-    `payload` is JSON, or nothing. `correlation` is the caller's own text, `causation` the id of what it is about.
+    `payload` is JSON, or nothing. `correlation` is the caller's own text, percent-encoded where it has characters that attributes
+    have not; `causation` is the id of what it is about.
     """
 
     id: str
@@ -105,7 +107,7 @@ def document(notice: Notice) -> dict[str, Any]:
         "relativeUrl": notice.url,
         "payload": msgspec.Raw(notice.payload or b"null"),
         "when": iso(notice.when_ms),
-        "correlationId": notice.correlation or None,
+        "correlationId": unquote(notice.correlation) or None,
         "causationId": notice.causation,
     }
 

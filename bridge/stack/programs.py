@@ -13,7 +13,7 @@ from bridge.stack.family import Family
 from bridge.stack.part import Part
 from bridge.stack.ports import LOOPBACK
 
-OURS = ("EVB_KAFKA__", "EVB_REDIS__", "EVB_SECRET_KEYS", "EVB_HOST", "EVB_PORT", "EVB_WORKER_HEALTH_PORT", "EVB_EGRESS_")
+OURS = ("EVB_KAFKA__", "EVB_REDIS__", "EVB_SECRET_KEYS", "EVB_HOST", "EVB_PORT", "EVB_WORKER_HEALTH_PORT")
 """Variables that `evb dev` sets: what the caller's shell says of another installation must not reach this one."""
 KEPT = ("EVB_KAFKA__LINGER_MS", "EVB_REDIS__TIMEOUT_MS", "EVB_REDIS__WHEN_DOWN")
 

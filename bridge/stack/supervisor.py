@@ -7,6 +7,7 @@ Called by `evb dev`. The parts start side by side; what ends is started again; t
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ from bridge.stack.programs import LaneWorker, Program, chosen
 from bridge.stack.stack import Stack
 
 LOOK_EVERY_S = 0.05
+EGRESS = "EVB_EGRESS_ALLOWED_NETWORKS"
 
 
 class Supervisor:
@@ -123,7 +125,9 @@ class Supervisor:
         key = self.stack.data / SECRET_KEY
         if not key.exists():
             replace(key, Fernet.generate_key().decode(), mode=0o600)
-        return {
+        given = any(name.startswith(EGRESS) for name in os.environ)
+        ways_out = {} if given else {EGRESS: LOOPBACK_NETWORKS}  # so that a receiver on this machine can be tried
+        return ways_out | {
             "EVB_KAFKA__BOOTSTRAP_SERVERS": self.stack.kafka.bootstrap,
             "EVB_REDIS__URL": self.stack.redis,
             "EVB_SECRET_KEYS_FILE": str(key),
@@ -131,7 +135,6 @@ class Supervisor:
             "EVB_HOST": LOOPBACK,
             "EVB_PORT": str(self._port),
             "EVB_WORKER_HEALTH_PORT": str(health_port),
-            "EVB_EGRESS_ALLOWED_NETWORKS": LOOPBACK_NETWORKS,  # so that a receiver on this machine can be tried
         }
 
 

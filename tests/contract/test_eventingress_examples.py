@@ -135,7 +135,8 @@ def _event(answer: Any) -> str:
     return data.get("eventId", "") if isinstance(data, dict) else ""
 
 
-def test_every_operation_has_an_example() -> None:
+def test_every_operation_of_the_document_has_an_example() -> None:
     table = Table(ROUTES)
     found = [table.find(case["request"]["method"], case["request"]["path"]) for case in CASES.values()]
-    assert {route for route, _ in filter(None, found)} == set(ROUTES)
+    wanted = {route for route in ROUTES if route.path.startswith(("/connect/", "/eventingress/"))}
+    assert {route for route, _ in filter(None, found)} == wanted

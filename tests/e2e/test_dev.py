@@ -129,6 +129,7 @@ def test_the_ready_file_tells_what_runs_and_the_printed_curl_works(product: Dev)
     for file in (dev.ready, dev.data / "stack.json", dev.data / "demo.json", dev.data / "secret.key"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads((dev.data / "stack.json").read_text()) == info
+    assert "public addresses, and 127.0.0.0/8,::1/128" in dev.said
 
     (line,) = [line for line in dev.said.splitlines() if line.strip().startswith("curl ")]
     answer = json.loads(subprocess.run(shlex.split(line), capture_output=True, check=True, timeout=20).stdout)

@@ -62,6 +62,7 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("registry", "the topic"),
         ("claims", "the topic"),
         ("buildable", "the topic"),
+        ("notifications", "the topic"),
         ("usage", "the topic"),
     }
     assert "EVB_PARTITIONS=2" in found["events", "the number of partitions"].cure

@@ -93,6 +93,7 @@ def outcome(call: Caller, event_id: str, feed: str = "eventingress") -> dict[str
 def test_the_documents_create_and_update_run_to_their_notification_by_polling(house: House) -> None:
     tenant, call = house.tenant()
     create, update = message("events-create"), message("events-update")
+    create["correlationId"] = update["correlationId"] = "100 % of\tmine \u0007 ☂"
     first = call.send(create.pop("eventType"), create.pop("eventSubtype"), **create)
     said = outcome(call, first)
     assert (said["eventType"], said["tenantId"]) == ("eventingress:success", tenant.name)

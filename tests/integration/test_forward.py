@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from bridge import topics
 from bridge.domain.event import Event
@@ -207,8 +209,24 @@ def test_no_secret_is_kept_or_shown_in_the_clear(house: House, receiver: Receive
     for secret in (SECRET, BEARER):
         assert secret.encode() not in kept
         assert secret not in house.worker.log.read_text() + shown
-    assert house.evb("secrets", "reencrypt").stdout.startswith("✓ ")
-    assert "✓ secrets" in house.evb("doctor").stdout
+
+
+def test_the_key_of_secret_options_can_be_changed_and_its_loss_is_named(stack: StackOfTests) -> None:
+    settings, new = site(stack), Fernet.generate_key().decode()
+    old = settings.secret_keys.get_secret_value()
+
+    def evb(keys: str, *arguments: str) -> str:
+        keyed = settings.model_copy(update={"secret_keys": SecretStr(keys)})
+        return House(keyed, None).evb(*arguments).stdout  # type: ignore[arg-type]  # these commands need no worker
+
+    evb(old, "tenants", "create", "acme")
+    evb(old, "tenants", "enable", "acme", "forward", "--config", json.dumps({"url": "http://x", "secret": SECRET}))
+    assert "✓ secrets" in evb(old, "doctor")
+    assert "✗ acme/forward cannot be opened with any key" in evb(new, "secrets", "reencrypt")
+    assert "✗ secrets   secret options cannot be decrypted: acme/forward" in evb(new, "doctor")
+    assert evb(f"{new},{old}", "secrets", "reencrypt") == "✓ 1 secrets encrypted anew\n"
+    assert "✓ secrets" in evb(new, "doctor")
+    assert "✗ secrets" in evb(old, "doctor")
 
 
 @pytest.mark.parametrize(

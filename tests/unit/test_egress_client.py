@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from bridge.egress.addresses import LOOPBACK, networks
-from bridge.egress.client import BODY_BYTES, session
+from bridge.egress.client import BODY_BYTES, CONNECTIONS, CONNECTIONS_PER_HOST, session
 from bridge.egress.errors import EgressError
 from bridge.egress.post import Reply, post, retry_after
 from tests.canaries import Names, listening
@@ -114,6 +114,29 @@ async def test_a_connection_that_breaks_off() -> None:
         port = server.sockets[0].getsockname()[1]
         broken = await failure(f"http://127.0.0.1:{port}/hooks?token=1")
     assert broken.code == "connection-failed"
+
+
+async def test_a_silent_host_holds_some_connections_and_not_all() -> None:
+    full, connections = asyncio.Event(), 0
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if connections == CONNECTIONS_PER_HOST:
+            full.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as silent, listening() as canary, session(OPEN) as http:
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
+        waiting = [asyncio.create_task(post(http, url, b"", {}, 30)) for _ in range(CONNECTIONS + 10)]
+        await full.wait()
+        for _ in range(20):
+            assert (await post(http, f"http://127.0.0.1:{canary.port}/", b"", {}, 5)).status == 200
+        assert connections == CONNECTIONS_PER_HOST
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_a_certificate_is_verified(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ Two canaries listen on loopback; besides, the interpreter itself reports every c
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 
 from bridge.egress import client
@@ -57,13 +59,21 @@ def has_ipv6() -> bool:
     return False
 
 
-async def test_no_socket_is_opened_for_any_of_the_urls(watched: list[Any]) -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_socket_is_opened_for_any_of_the_urls(loop: Callable[[], asyncio.AbstractEventLoop], watched: list[Any]) -> None:
+    """On Python's loop and on the worker's."""
     assert len(set(URLS)) == len(URLS) >= 120
+    with asyncio.Runner(loop_factory=loop) as runner:
+        reached, visits = runner.run(tried())
+    assert (reached, visits, watched) == ([], 0, [])
+    assert LOOKED_UP == [], "the system was asked for a name, or made an address of a number"
+
+
+async def tried() -> tuple[list[str], int]:
+    """Try every URL; gives those that were answered, and how often the canaries were visited."""
     async with both_loopbacks() as canaries, session((), resolver=Names(NAMES)) as http:
         reached = [url for url in URLS if await answered(http, url.replace("{port}", str(canaries[0].port)))]
-    assert reached == []
-    assert (sum(canary.visits for canary in canaries), watched) == (0, [])
-    assert LOOKED_UP == [], "the system was asked for a name, or made an address of a number"
+        return reached, sum(canary.visits for canary in canaries)
 
 
 @asynccontextmanager
