@@ -16,6 +16,7 @@ from bridge.decisions.facts import Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry.feeds import FeedPlace
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
+from bridge.registry.flow import FlowToken
 from bridge.registry.ingress import EventType, OAuthClient, Points
 from bridge.registry.webhook import Webhook
 from bridge.registry.workflow import WorkflowVersion
@@ -186,6 +187,7 @@ Object = (
     | SigningSecret
     | SecretPair
     | OAuthClient
+    | FlowToken
     | EventType
     | FeedPlace
     | Webhook
@@ -201,6 +203,7 @@ KINDS: dict[str, type[Object]] = {
     "secret": SigningSecret,
     "pair": SecretPair,
     "client": OAuthClient,
+    "flowtoken": FlowToken,
     "eventtype": EventType,
     "feed": FeedPlace,
     "webhook": Webhook,
@@ -250,6 +253,8 @@ def ref_of(value: Object) -> Ref:
             return Ref("pair", value.tenant, value.id)
         case OAuthClient():
             return Ref("client", value.tenant, value.id)
+        case FlowToken():
+            return Ref("flowtoken", value.tenant, value.id)
         case EventType():
             return Ref("eventtype", value.tenant, value.key)
         case FeedPlace():

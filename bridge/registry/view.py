@@ -19,6 +19,7 @@ from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry import fields, objects
+from bridge.registry.flow import FlowTokenIndex
 from bridge.registry.ingress import Points
 from bridge.registry.ingress_index import IngressIndex
 from bridge.registry.objects import (
@@ -68,6 +69,7 @@ class View:
         self.unopened = 0
         self.facts = Facts()
         self.ingress, self.webhooks, self.workflows = IngressIndex(), WebhookIndex(), WorkflowIndex()
+        self.flow_tokens = FlowTokenIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -229,6 +231,7 @@ class View:
         self.ingress.replace(ref, new)
         self.webhooks.replace(ref, new)
         self.workflows.replace(ref, new)
+        self.flow_tokens.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
