@@ -52,7 +52,10 @@ def refusal(workflow: Workflow | None, trigger: TriggerName, facts: Any, quota: 
     wanted = workflow.trigger(trigger)
     if not wanted.enabled or not hold(wanted.conditions, facts):
         return TRIGGER_DISABLED
-    if quota is not None and quota.used >= quota.limit:
-        message = f"A quota has been exceeded. {quota.name}: {quota.used} / {quota.limit}"
-        return Refusal(1020, "QUOTA_EXCEEDED", 429, message)
-    return None
+    return exceeded(quota) if quota is not None and quota.used >= quota.limit else None
+
+
+def exceeded(quota: Quota) -> Refusal:
+    """Say that a quota is used up."""
+    message = f"A quota has been exceeded. {quota.name}: {quota.used} / {quota.limit}"
+    return Refusal(1020, "QUOTA_EXCEEDED", 429, message)
