@@ -12,7 +12,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.errors import NotFound, TooLarge, ViewUnavailable
 from bridge.redis import operations
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
@@ -22,6 +22,7 @@ from bridge.runs.sending import Sender
 from bridge.settings import Settings
 from bridge.view.kept import kept
 from bridge.workflows.advance import fresh
+from bridge.workflows.limits import RUN_BYTES
 from bridge.workflows.run import Run, decode, encode
 from bridge.workflows.signals import Signal, Start
 
@@ -37,13 +38,16 @@ class Runs:
         Start a run, and give it as it is before anything of it has begun.
 
         Again:  another run.
-        Raises: BrokerUnavailable, TooLarge.
+        Raises: BrokerUnavailable, TooLarge, also where the run could keep nothing beside its params.
         """
         run_id, at_ms = str(uuid7()), _now_ms()
+        run = fresh(run_id, start, at_ms)
+        written = encode(run)
+        if len(written) > RUN_BYTES:
+            raise TooLarge(RUN_BYTES)
         event = signal_event(start.tenant, run_id, run_id, start, at_ms, start.correlation_id)
         await self._sender.send(event)
-        run = fresh(run_id, start, at_ms)
-        await self._show(run)
+        await self._show(run, written)
         return run
 
     async def signal(self, tenant: str, run_id: str, signal: Signal) -> Run:
@@ -63,9 +67,9 @@ class Runs:
         except NotFound:
             raise NotFound("There is no run of this id.") from None
 
-    async def _show(self, run: Run) -> None:
+    async def _show(self, run: Run, written: bytes) -> None:
         """Let look-ups find a run that no worker has come to; without Redis they find it once one has."""
-        fact: tuple[Any, ...] = operations.kept(self._keys, RUNS, run.tenant, run.id, 0, encode(run))
+        fact: tuple[Any, ...] = operations.kept(self._keys, RUNS, run.tenant, run.id, 0, written)
         try:
             await self._pipe.script(script("project"), (self._keys.epoch, self._keys.passed), fact)
         except ViewUnavailable:

@@ -13,7 +13,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -46,7 +46,7 @@ class Served(NamedTuple):
 
     ask: Ask
     settings: Settings
-    tokens: dict[str, tuple[str, str]]
+    tokens: dict[str, str]
 
 
 @pytest.fixture(scope="module", params=["rsgi", "flask"])
@@ -63,8 +63,8 @@ def served(request: pytest.FixtureRequest, stack: StackOfTests) -> Iterator[Serv
             yield Served(ask, settings, tokens)
 
 
-async def make_teams(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Give the token of each example, and one that may do everything, which sends what comes before."""
+async def make_teams(settings: Settings) -> dict[str, str]:
+    """Give the token of each example."""
     async with changing(settings) as changes:
         made = {}
         for name, case in CASES.items():
@@ -72,20 +72,17 @@ async def make_teams(settings: Settings) -> dict[str, tuple[str, str]]:
             for document in case["workflows"]:
                 await apply_workflow(changes, name, check(document))
             issued = await create_flow_token(changes, name, Wish("program", **case.get("token", {})))
-            other = await create_flow_token(changes, name, Wish("before")) if "before" in case else issued
-            made[name] = issued.text, other.text
+            made[name] = issued.text
         return made
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_example(name: str, served: Served) -> None:
     ask, case = served.ask, CASES[name]
-    token, other = served.tokens[name]
+    token = served.tokens[name]
     words = {"<team>": name, "<token>": token}
-    if name == "run":
-        other = token
     for step in case.get("before", ()):
-        reply = ask(step["method"], step["path"], body_of(step), authorization=f"Bearer {other}", content_type="application/json")
+        reply = ask(step["method"], step["path"], body_of(step), authorization=f"Bearer {token}", content_type="application/json")
         assert reply.status == 200, reply.body
         words["<run>"] = reply.json()["id"]
     request, wanted = filled(case["request"], words), case["answer"]
@@ -111,7 +108,6 @@ def started(settings: Settings, team: str) -> list[str]:
 
 def test_every_operation_of_the_document_has_an_example() -> None:
     table = Table(ROUTES)
-    found: list[Any] = [
-        table.find(case["request"]["method"], case["request"]["path"].partition("?")[0]) for case in CASES.values()
-    ]
+    requests = [case["request"] for case in CASES.values()]
+    found = [table.find(one["method"], one["path"].partition("?")[0]) for one in requests]
     assert {route for route, _ in filter(None, found)} == set(ROUTES)
