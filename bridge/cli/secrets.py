@@ -21,8 +21,9 @@ from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
+from bridge.registry.resealing import Resealed, reseal_secrets
 from bridge.registry.session import changing, reading
-from bridge.registry.signing import IssuedSecret, Resealed, create_secret, reseal_secrets, revoke_secret, rotate_secret
+from bridge.registry.signing import IssuedSecret, create_secret, revoke_secret, rotate_secret
 from bridge.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets, and dialects' own credentials.")
@@ -147,7 +148,7 @@ def reencrypt(data: Data = None) -> None:
     report = asyncio.run(run())
     out.print(f"✓ {report.done} secrets encrypted anew", markup=False)
     for lost in report.lost:
-        out.print(f"✗ {lost} cannot be opened with any key: make a new secret and revoke this one", markup=False)
+        out.print(f"✗ {lost} cannot be opened with any key: it needs a new secret", markup=False)
     if report.lost:
         raise typer.Exit(FAILED)
 

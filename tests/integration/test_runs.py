@@ -193,7 +193,12 @@ def test_children_tell_their_parents_and_failures_can_be_retried(stack: StackOfT
     settings = site(stack, retry_tiers="300ms")
     tenant = set_up(
         settings,
-        workflow("child", adds("add", "$(params.n)"), results=[{"name": "n", "value": "$(params.n)"}], params=[{"name": "n", "type": "number"}]),
+        workflow(
+            "child",
+            adds("add", "$(params.n)"),
+            results=[{"name": "n", "value": "$(params.n)"}],
+            params=[{"name": "n", "type": "number"}],
+        ),
         workflow(
             "parent",
             task("child", "workflow", workflowRef="child", params={"n": 4}),
