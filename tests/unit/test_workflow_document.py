@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bridge.workflows import graph, schema, yamltext
 from bridge.workflows.document import Workflow
 from bridge.workflows.limits import DEPTH, DOCUMENT_BYTES
 from bridge.workflows.reading import check, read
+from bridge.workflows.tasks import KINDS
 
 ORDER = """
 name: order
@@ -204,6 +206,14 @@ def test_an_order_or_a_cycle_is_found_in_every_graph(before: dict[str, list[str]
 
 def test_tasks_are_in_order() -> None:
     assert [task.name for task in check(with_tasks(nap("c", "b"), nap("b", "a"), nap("a"))).in_order] == ["a", "b", "c"]
+
+
+def test_the_documents_of_the_reference_are_read() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/workflows.md").read_text()
+    documents = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert [read(text.encode()).name for text in documents] == ["order", "nightly"]
+    assert all(f"`{kind}`" in page for kind in KINDS)
+    assert all(f"`{field.alias or name}`" in page for name, field in Workflow.model_fields.items())
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:

@@ -374,6 +374,20 @@ def test_a_cancelled_or_timed_out_run_can_be_retried_and_has_its_time_again() ->
     assert not retryable(course.run)
 
 
+def test_what_was_due_after_the_runs_own_end_does_not_happen() -> None:
+    course = Course(task("z", type="sleep", params={"duration": 90}), timeout=1)
+    course.give(Timer(due_ms=course.at + 10 * MINUTE))
+    assert (course.run.status, course.statuses()) == ("timedout", {"z": "cancelled"})
+
+
+def test_a_retry_of_one_task_begins_what_was_cancelled_with_it() -> None:
+    course = Course(task("a"), wait("w", timeout=1))
+    course.give(Timer(due_ms=course.at + MINUTE))
+    assert course.statuses() == {"a": "cancelled", "w": "timedout"}
+    course.give(Retry(task="w"))
+    assert course.statuses() == {"a": "running", "w": "waiting"}
+
+
 def test_an_events_run_has_its_data_as_params() -> None:
     event = {"type": "x", "data": {"who": "Ada", "data": "mine", "event": "mine"}}
     values = {name: f"$(params.{name})" for name in ("event", "data", "who")}
