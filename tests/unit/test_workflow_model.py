@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -324,7 +325,7 @@ class Lives(RuleBasedStateMachine):
             assert kept.encode(found) == self.kept
 
 
-TestLives = Lives.TestCase
+TestLives = pytest.mark.timeout(240)(Lives.TestCase)
 TestLives.settings = settings(
     max_examples=400, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

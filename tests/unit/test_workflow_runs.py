@@ -87,8 +87,8 @@ def test_a_process_runs_with_its_params_and_gives_its_result_on() -> None:
         results=[{"name": "all", "value": "$(task.b.results.data)"}],
     )
     (first,) = course.doing(RunProcess)
-    assert first == RunProcess(ids.task_id("r", "a", 1), "p", {"who": "Ada", "n": 5}, "a", 1)
-    assert course.end("a", data={"said": "hi"}) == [RunProcess(ids.task_id("r", "b", 1), "p", {"said": "<hi>"}, "b", 1)]
+    assert first == RunProcess(ids.task_id("r", "a", 1), "p", {"who": "Ada", "n": 5}, "a", 1, 1)
+    assert course.end("a", data={"said": "hi"}) == [RunProcess(ids.task_id("r", "b", 1), "p", {"said": "<hi>"}, "b", 1, 1)]
     assert course.run.status == "running"
     course.end("b", data=[1])
     assert (course.run.status, course.run.ended_ms) == ("succeeded", course.at)
@@ -280,7 +280,11 @@ def test_a_child_run_is_started_tells_its_parent_and_is_cancelled_with_it() -> N
         }
     )
     begun = advance(
-        started.id, None, child, Start(tenant="t", workflow="child", version=1, params={"x": 1}, parent=started.parent, hops=1), 5
+        started.id,
+        None,
+        child,
+        Start(tenant="t", workflow="child", version=1, trigger="workflow", params={"x": 1}, parent=started.parent, hops=1),
+        5,
     )
     done = advance(started.id, begun.run, child, TaskEnded(task="n", attempt=1), 6)
     told = [effect for effect in done.effects if isinstance(effect, TellRun)]
