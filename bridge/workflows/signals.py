@@ -95,8 +95,11 @@ def encode(signal: Signal) -> bytes:
 
 
 def decode(value: bytes) -> Signal:
-    """Read a record's value. Raises: ValueError."""
-    return _decoder.decode(value)
+    """Read a record's value. Raises: ValueError, also where it lies too deep to be read."""
+    try:
+        return _decoder.decode(value)
+    except RecursionError as err:
+        raise ValueError("the signal lies too deep") from err
 
 
 def end_status(text: str) -> EndStatus | None:

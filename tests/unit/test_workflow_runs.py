@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.domain import ids
+from bridge.domain.limits import JSON_DEPTH
 from bridge.workflows import run as kept
 from bridge.workflows import signals
 from bridge.workflows.advance import TOO_LARGE, advance, fresh
@@ -445,6 +446,24 @@ def test_what_a_run_keeps_is_bounded() -> None:
         TOO_LARGE,
         {"w": "cancelled", "a": "cancelled"},
     )
+
+
+def test_reasons_are_bounded() -> None:
+    course = Course(task("a"))
+    course.give(TaskEnded(task="a", attempt=1, status="failed", reason="y" * 5000))
+    assert (len(course.run.message), len(course.run.task("a").message)) == (1024, 1024)
+
+
+def test_numbers_of_any_size_and_deep_values_go_through() -> None:
+    deep: Any = 2**70
+    for _ in range(JSON_DEPTH):
+        deep = [deep]
+    course = Course(
+        task("a", params={"x": "$(params.data)", "y": "<$(params.data)>"}), wait("w"), start={"params": {"data": deep}}
+    )
+    assert course.doing(RunProcess)[0].data["x"] == deep
+    with pytest.raises(ValueError, match="deep"):
+        signals.decode(b'{"signal":"callback","topic":"t","results":{"data":' + b"[" * 5000 + b"]" * 5000 + b"}}")
 
 
 def test_references_cannot_be_multiplied() -> None:
