@@ -38,13 +38,14 @@ def measure(bench: Bench) -> dict[str, Rate]:
     return {"echo": _echo(bench), "worker": _worker(bench)}
 
 
-def preload(settings: Settings, count: int, tenant: str = "bench") -> None:
-    """Store `count` events of 500 bytes, as the intake would have."""
+def preload(settings: Settings, count: int, type_: str = "bench.posted", keys: int = 0) -> None:
+    """Store `count` events of 500 bytes, as the intake would have; each of one of so many keys (0: each has its own)."""
     producer = Producer(producing(settings, linger_ms=20, timeout_s=60))
     data = body(500).encode()
     for n in range(count):
         key = str(uuid.uuid4())
-        attributes = {"specversion": "1.0", "id": str(n), "source": "/bench", "type": "bench.posted", "tenantid": tenant}
+        attributes = {"specversion": "1.0", "id": str(n), "source": "/bench", "type": type_, "tenantid": "bench"}
+        attributes |= {"partitionkey": f"k{n % keys}"} if keys else {}
         attributes |= {"eventkey": key, "correlationid": key, "datacontenttype": "application/json"}
         event = Event(attributes, data)
         while True:
@@ -64,7 +65,7 @@ def _echo(bench: Bench) -> Rate:
     preload(settings, EVENTS_MADE)
     environ = {"BROKER": bench.kafka, "TOPIC": EVENTS.name(settings), "OUT": out.name(settings), "GROUP": "bench-echo"}
     with bench.server("echo", [sys.executable, "-m", "bench.echo_app", "worker", "-l", "error"], 0, **environ) as server:
-        return _watch(bench, out.name(settings), server.pid)
+        return watch(bench, out.name(settings), server.pid)
 
 
 def _worker(bench: Bench) -> Rate:
@@ -76,10 +77,10 @@ def _worker(bench: Bench) -> Rate:
     asyncio.run(create(settings, "bench"))
     preload(settings, EVENTS_MADE)
     with bench.worker("bench-worker") as worker:
-        return _watch(bench, EXECUTIONS.name(settings), worker.pid)
+        return watch(bench, EXECUTIONS.name(settings), worker.pid)
 
 
-def _watch(bench: Bench, topic: str, pid: int) -> Rate:
+def watch(bench: Bench, topic: str, pid: int) -> Rate:
     """Time from the first output to the last one, which must come within `PATIENCE_S` seconds."""
     process, deadline = psutil.Process(pid), time.monotonic() + PATIENCE_S
     first, cpu, seen = 0.0, 0.0, 0

@@ -200,12 +200,13 @@ class Settings(BaseSettings):
     )
     secret_keys: SecretStr = Field(
         SecretStr(""),
-        description="Fernet keys, comma-separated; the first encrypts signing secrets and secret options, all decrypt.",
+        description="Fernet keys, comma-separated; the first encrypts signing secrets, secret options and secrets of webhooks, "
+        "all decrypt.",
     )
     egress_allowed_networks: str = Field(
         "",
-        description="Networks that processes may reach by `context.http` beside public addresses, comma-separated, such as "
-        "`10.1.0.0/16,fd00::/8`; empty: none.",
+        description="Networks that webhooks, and processes by `context.http`, may reach beside public addresses, "
+        "comma-separated, such as `10.1.0.0/16,fd00::/8`; empty: none.",
     )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: readable in a terminal, JSON elsewhere.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")

@@ -16,6 +16,7 @@ from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.state import NO_STATE, State
 from processors import records
+from processors.breakers import circuit_of
 from processors.clock import now_ms
 from processors.delivery import Delivery
 from processors.given import Given
@@ -99,6 +100,11 @@ class Attempt:
         return self.given.redelivery is None and self.given.record.topic == self.around.topics.signals
 
     @property
+    def circuit(self) -> tuple[str, str]:
+        """What its breaker is about: the tenant, and the process or webhook."""
+        return self.given.event.tenant, circuit_of(self.process.name, self.given.event)
+
+    @property
     def line(self) -> Line | None:
         """Where an ordered process keeps this event in order; None where nothing is kept, as for a replay."""
         if not self.process.ordered:
@@ -138,12 +144,12 @@ class Attempt:
     def begin(self) -> None:
         """Run the process, or let the execution wait where something holds it."""
         around, event, now = self.around, self.given.event, now_ms()
+        if self.process.state and around.states.applied(self):
+            self.task = around.caller.begin(self._again())
+            return
         if (held := hold(self, now)) is not None:
             self.made = self.number - 1
             asyncio.get_running_loop().call_soon(self._end, held)
-            return
-        if self.process.state and around.states.applied(self):
-            asyncio.get_running_loop().call_soon(self._again)
             return
         self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
@@ -168,13 +174,13 @@ class Attempt:
             begun()
             self.task = caller.call(self.process, event, context, self.ended)
 
-    def _again(self) -> None:
+    async def _again(self) -> None:
         """Record an execution that has changed its state already: the worker before may have died in between."""
+        recorded = await self.around.states.recorded(self)
         if not self.window.alive:
             return
         self.around.executions.ordered.end(self.execution_id)
         self.around.states.tell(self)
-        recorded = self.around.states.recorded(self)
         if recorded is None:
             self.finished(self)
         else:
@@ -186,7 +192,7 @@ class Attempt:
         if self.task is not None:
             self.task.cancel()
             self.around.journal.end(self.execution_id)
-            self.around.breakers.lost(self.given.event.tenant, self.process.name)
+            self.around.breakers.lost(*self.circuit)
         self.around.projection.stopped(self.execution_id)
 
     def ended(self, outcome: object) -> None:
@@ -203,11 +209,10 @@ class Attempt:
             self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
 
     def _tell_breaker(self, verdict: Verdict, now: int) -> None:
-        tenant, breakers = self.given.event.tenant, self.around.breakers
         if verdict.code in RETRIED:
-            breakers.failed(tenant, self.process.name, verdict.said, now / 1000)
+            self.around.breakers.failed(*self.circuit, verdict.said, now / 1000)
         else:
-            breakers.worked(tenant, self.process.name)
+            self.around.breakers.worked(*self.circuit)
 
     def _end(self, verdict: Verdict) -> None:
         if not self.window.alive:

@@ -11,11 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge import logs, metrics
+from bridge.domain.event import Event
+from bridge.notifications.deliveries import WEBHOOK, webhook_of
 
 FIRST_REST_S = 5.0
 LONGEST_REST_S = 300.0
 
 LOG = logs.get("processors.breakers")
+
+
+def circuit_of(process: str, event: Event) -> str:
+    """Name what fails or works as one: a process, but each webhook by itself."""
+    return f"{WEBHOOK} {webhook_of(event)}" if process == WEBHOOK else process
 
 
 @dataclass(slots=True)

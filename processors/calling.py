@@ -59,7 +59,7 @@ class Caller:
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""
-        return self._begin(self._way(process)(process, event, context, ended))
+        return self.begin(self._way(process)(process, event, context, ended))
 
     def call_suspect(
         self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
@@ -70,10 +70,11 @@ class Caller:
         `begun` is called when it really begins here, where it could end the worker again.
         """
         if not child_fault(process):
-            return self._begin(self._in_child(process, event, context, ended))
-        return self._begin(self._alone(process, event, context, ended, begun))
+            return self.begin(self._in_child(process, event, context, ended))
+        return self.begin(self._alone(process, event, context, ended, begun))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something run in a task of its own; the worker ends where it fails."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)

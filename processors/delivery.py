@@ -75,7 +75,9 @@ class Delivery:
         if output.topic:
             return Record(topics.prefix + output.topic, output.key, output.value, output.headers, ANY_PARTITION)
         topic = topics.events if output.event else topics.results_prefix + name
-        return Record(topic, output.key, output.value, output.headers, self._attempt.given.record.partition)
+        own = output.event is not None and "partitionkey" in output.event.attributes
+        partition = ANY_PARTITION if own else self._attempt.given.record.partition
+        return Record(topic, output.key, output.value, output.headers, partition)
 
     def _output_sent(self, index: int, output: Output, error: KafkaError | None, message: Any) -> None:
         if error is not None:

@@ -7,7 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from bridge.domain.limits import MIB
+
 LINGER_S: Final = 0.2
+BYTES: Final = MIB
+"""A group that has so much takes nobody in any more."""
 
 KeyT = TypeVar("KeyT")
 ItemT = TypeVar("ItemT")
@@ -19,6 +23,7 @@ class _Group(Generic[ItemT, ResultT]):
 
     def __init__(self) -> None:
         self.items: list[ItemT] = []
+        self.size = 0
         self.full = asyncio.Event()
         self.work: asyncio.Task[ResultT]
 
@@ -29,10 +34,13 @@ class Gathering(Generic[KeyT, ItemT, ResultT]):
     def __init__(self) -> None:
         self._open: dict[KeyT, _Group[ItemT, ResultT]] = {}
 
-    async def join(self, key: KeyT, item: ItemT, most: int, act: Callable[[Sequence[ItemT]], Awaitable[ResultT]]) -> ResultT:
+    async def join(
+        self, key: KeyT, item: ItemT, size: int, most: int, act: Callable[[Sequence[ItemT]], Awaitable[ResultT]]
+    ) -> ResultT:
         """
-        Give what `act` gives for this item and others of its key, at most `most` in all. Whoever is cancelled stops nobody else.
+        Give what `act` gives for this item and others of its key. Whoever is cancelled stops nobody else.
 
+        Shape:  at most `most` items, and about `BYTES` of their sizes.
         Raises: what `act` raises.
         """
         group = self._open.get(key)
@@ -40,7 +48,8 @@ class Gathering(Generic[KeyT, ItemT, ResultT]):
             group = self._open[key] = _Group()
             group.work = asyncio.get_running_loop().create_task(self._act(key, group, act))
         group.items.append(item)
-        if len(group.items) >= most:
+        group.size += size
+        if len(group.items) >= most or group.size >= BYTES:
             self._open.pop(key, None)
             group.full.set()
         return await asyncio.shield(group.work)

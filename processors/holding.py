@@ -30,6 +30,6 @@ def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
     if attempt.given.redelivery is None and not around.lane and around.shares.over(tenant):
         return around.retries.parked("waits for its tenant's share", SURPLUS)
     # The last question: whoever is let through may be the probe, and has to run.
-    if (rest := around.breakers.rest(tenant, name, now_ms / 1000)) is not None:
+    if (rest := around.breakers.rest(*attempt.circuit, now_ms / 1000)) is not None:
         return around.retries.rest(*rest, now_ms)
     return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from bridge.cloudevents.jsontext import fault
 from bridge.domain import ids
 from bridge.domain.execution import Execution, Status
 from bridge.notifications.notice import CORRELATION, FAILED, JSON, SUCCESS, Notice
@@ -41,8 +42,8 @@ class _Outcome(msgspec.Struct, rename="camel"):
 
 def concerns(attempt: Attempt) -> bool:
     """Say whether an attempt is the business process of a message."""
-    process, type_ = attempt.process, attempt.given.event.type
-    return process.business_process and type_.startswith(MESSAGES) and type_.endswith(f".{process.name}")
+    type_ = attempt.given.event.type
+    return type_.startswith(MESSAGES) and type_.rpartition(".")[2] == attempt.process.name
 
 
 def steps(attempt: Attempt, verdict: Verdict) -> Iterator[Notice]:
@@ -57,13 +58,13 @@ def outcome(attempt: Attempt, execution: Execution) -> Notice:
     """Give the notice of an execution that has ended."""
     event = attempt.given.event
     _, kind, subtype, _ = (*event.type.split("."), "", "", "")[:4]
-    well = execution.status is Status.COMPLETED
+    well = execution.status is not Status.FAILED
     payload = _Outcome(
         event_id=event.key,
         event_type=kind,
         event_subtype=subtype,
         status="Processed" if well else "Failed",
-        cause=None if well else execution.reason,
+        cause=execution.reason or None,
         result=msgspec.Raw(execution.data.encode()),
     )
     return Notice(
@@ -86,7 +87,7 @@ def _step(attempt: Attempt, output: Output) -> Notice:
         tenant=event.tenant,
         type=output.type,
         url=EVENTS_URL + event.key,
-        payload=output.value if headers.get("content-type") == JSON.encode() else b"",
+        payload=output.value if headers.get("content-type") == JSON.encode() and not fault(output.value) else b"",
         when_ms=now_ms(),
         correlation=event.attributes.get(CORRELATION, ""),
         causation=subject or event.key,

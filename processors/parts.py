@@ -30,7 +30,7 @@ from bridge.registry.changes import Changes
 from bridge.registry.registry import Registry
 from bridge.runs.carried import RUNS
 from bridge.settings import Settings
-from processors.app import WorkerApp, make_app, reaching
+from processors.app import make_app, reaching
 from processors.batches import BatchTransport, batch_topic
 from processors.bookkeeping import Bookkeeping
 from processors.breakers import Breakers
@@ -51,9 +51,9 @@ from processors.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
 from processors.router import Router
 from processors.runs import Runs
 from processors.shares import Shares
-from processors.states import States, StateTable
+from processors.states import States
 from processors.surroundings import Surroundings, Topics
-from processors.tables import ExecutionsTable, UsageTable
+from processors.tableset import make_tables
 from processors.timers import Timers
 from processors.watchdog import Watchdog
 from processors.webhooks import Webhooks, giving_up
@@ -76,7 +76,7 @@ class Parts:
         self, settings: Settings, plugins: Plugins, worker: str, registry: Registry, waiting: Sequence[TopicState]
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._settings, self._plugins, self._registry, self._worker = settings, plugins, registry, worker
+        self._settings, self._registry, self._worker = settings, registry, worker
         config = producing(settings, linger_ms=LINGER_MS, timeout_s=DELIVERY_S) | {"compression.type": "lz4"}
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
@@ -101,9 +101,9 @@ class Parts:
         journal = open_journal(settings)
         names, lane = Topics.of(settings), settings.worker_lane
         source = topics.lane(lane).name(settings) if lane else names.events
-        self._executions, usage = self._tables(self.app, source)
-        states = self._state_tables(self.app)
-        self._timers = None if lane else Timers(states[RUNS], outbox, names.signals)
+        tables = make_tables(self.app, settings, source, (*plugins.states, RUNS))
+        self._executions = tables.executions
+        self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
         aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
         room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
         around = Surroundings(
@@ -122,10 +122,10 @@ class Parts:
             journal=journal,
             room=room,
             shares=Shares(registry, room),
-            states=States(states, outbox, self._projection, names.prefix),
+            states=States(settings, tables.states, outbox, self._projection),
         )
         before_leaving(journal.clear)
-        books = Bookkeeping(usage, self._executions.ordered, outbox, source, names.usage)
+        books = Bookkeeping(tables.usage, self._executions.ordered, outbox, source, names.usage)
         processes = plugins.processes if lane else (*plugins.processes, self._webhooks(), Runs(registry))
         self.router = Router(around, processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
@@ -166,30 +166,6 @@ class Parts:
             doubt("the registry could not be read", fault=registry.fault)
         return cls(settings, plugins, worker, registry, await asyncio.to_thread(retry_topics, settings))
 
-    def _tables(self, app: WorkerApp, source: str) -> tuple[ExecutionsTable, UsageTable]:
-        """Make the tables. Usage is counted where the events themselves are read; a lane's worker leaves its table empty."""
-        partitions, options = self._settings.partitions, {"key_type": bytes, "value_type": bytes, "recovery_buffer_size": 4}
-        executions = ExecutionsTable(
-            app,
-            name="executions",
-            partitions=partitions,
-            changelog_topic=batch_topic(app, topics.EXECUTIONS.name(self._settings), self._settings.partitions),
-            source=source,
-            **options,
-        )
-        usage = UsageTable(
-            app,
-            name="usage",
-            partitions=partitions,
-            changelog_topic=batch_topic(app, topics.USAGE.name(self._settings), self._settings.partitions),
-            source=source,
-            **options,
-        )
-        app.tables.add(executions)
-        if not self._settings.worker_lane:
-            app.tables.add(usage)
-        return executions, usage
-
     def _webhooks(self) -> Webhooks:
         """Make the process that posts to webhooks; it may disable one, which is a decision."""
         settings, registry = self._settings, self._registry
@@ -197,22 +173,6 @@ class Parts:
         decisions = Decisions(settings, topics.REGISTRY, self._pipe, self._producer, holds, registry.fate)
         stop = giving_up(Changes(registry, decisions), self._pipe, Keys(settings.topic_prefix))
         return Webhooks(registry, Vault(settings.secret_keys.get_secret_value()), len(tiers(settings.retry_tiers)) + 1, stop)
-
-    def _state_tables(self, app: WorkerApp) -> dict[str, StateTable]:
-        """Make a table for each state; a process that has one runs in the shared lane only."""
-        partitions, found = self._settings.partitions, dict[str, StateTable]()
-        for name in () if self._settings.worker_lane else (*self._plugins.states, RUNS):
-            found[name] = StateTable(
-                app,
-                name=f"state-{name}",
-                partitions=partitions,
-                changelog_topic=batch_topic(app, topics.state(name).name(self._settings), partitions),
-                key_type=bytes,
-                value_type=bytes,
-                recovery_buffer_size=4,
-            )
-            app.tables.add(found[name])
-        return found
 
     def _agent(self, topic: str, name: str) -> None:
         """Feed the router. Whatever gets out of here ends the process: Faust would start the agent again over a hole."""

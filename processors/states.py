@@ -12,40 +12,73 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import orjson
 from faust.types import TP
 
-from bridge import logs
+from bridge import logs, topics
+from bridge.kafka.scan import Scan
 from bridge.redis.projection import Projection
 from bridge.sdk.state import NO_STATE, State
+from bridge.settings import Settings
+from bridge.topics import Topic
 from processors.ending import doubt
 from processors.outbox import Outbox, Record
-from processors.tables import RecordTable, Recovered
+from processors.tables import RecordTable
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt
 
-APPLIED, STORED, EXECUTION_ID, EXECUTION = "applied", "stored", "execution_id", "execution"
-"""Headers: the last event that was applied, by its offset and its time, and the execution, by its id and by its record."""
+APPLIED, STORED, EXECUTION_ID, EXECUTION, REPLAY, EARLIER = "applied", "stored", "execution_id", "execution", "replay", "earlier"
+"""
+Headers: the last event that was applied, by its offset and its time; the execution that wrote this, by its id, its record and
+whether it is a replay; and the marks of earlier ones.
+"""
+
+MARKS: Final = 8
+REPLAYS: Final = 4
+"""Executions of one event, and replays, that a key remembers."""
+
+READ_S: Final = 0.2
 
 LOG = logs.get("processors.states")
+
+
+class Mark(NamedTuple):
+    """An execution that was applied; its record lies in the state's record at the offset `at`."""
+
+    execution_id: str
+    at: int
+    replay: bool
 
 
 class Kept(NamedTuple):
     """
     What is kept of a key; `value` is JSON, or nothing.
 
-    `applied` and `stored_ms` are the highest offset and time of the events that it comes from, `execution_id` the last execution.
-    `stale` are older versions that have no tombstone yet.
+    `applied` and `stored_ms` are the offset and time of the last event that it comes from, `marks` its executions and the last
+    replays. `stale` are older versions that have no tombstone yet.
     """
 
     version: int = 0
     value: bytes = b""
     applied: int = -1
     stored_ms: int = 0
-    execution_id: str = ""
+    marks: tuple[Mark, ...] = ()
     stale: tuple[int, ...] = ()
+
+    def mark(self, execution_id: str) -> Mark | None:
+        """Give an execution's mark."""
+        return next((mark for mark in self.marks if mark.execution_id == execution_id), None)
+
+    def again(self, offset: int, stored_ms: int) -> bool:
+        """
+        Say whether an event lies before the last one that was applied.
+
+        Offsets alone would not do: a topic that was deleted and made again counts from the beginning.
+        """
+        return offset < self.applied and stored_ms <= self.stored_ms
 
 
 NOTHING = Kept()
@@ -65,7 +98,6 @@ class StateTable(RecordTable):
         self.next: dict[int, int] = {}
         self.news: dict[tuple[int, bytes], None] | None = None
         self.changed = asyncio.Event()
-        self.recovered = Recovered()
 
     def recover(self, record: Any) -> None:
         self.next[record.partition] = record.offset + 1
@@ -81,9 +113,9 @@ class StateTable(RecordTable):
         else:
             headers = dict(record.headers)
             stale = (*known.stale, known.version) if 0 < known.version < version else known.stale
-            name = headers[EXECUTION_ID].decode()
-            of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), name, stale)
-            self.recovered.add(name, record.offset, headers[EXECUTION])
+            own = Mark(headers[EXECUTION_ID].decode(), record.offset, headers[REPLAY] == b"1")
+            marks = (*(Mark(*one) for one in orjson.loads(headers[EARLIER])), own)
+            of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), marks, stale)
             self.tell(record.partition, key)
 
     def tell(self, partition: int, key: bytes) -> None:
@@ -91,6 +123,11 @@ class StateTable(RecordTable):
         if self.news is not None:
             self.news[partition, key] = None
             self.changed.set()
+
+    def wrote(self, message: Any) -> None:
+        """Take note of a record of our own; where somebody else has written before it, that is still to be read."""
+        if message.offset() == self.next.get(message.partition(), 0):
+            self.next[message.partition()] = message.offset() + 1
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Forget the partitions that are not ours any more."""
@@ -109,28 +146,41 @@ class StateTable(RecordTable):
 class States:
     """One per worker: the tables of its processes' states, by their names."""
 
-    def __init__(self, tables: Mapping[str, StateTable], outbox: Outbox, projection: Projection, prefix: str) -> None:
-        self._tables, self._outbox, self._projection, self._prefix = tables, outbox, projection, prefix
+    def __init__(self, settings: Settings, tables: Mapping[str, StateTable], outbox: Outbox, projection: Projection) -> None:
+        self._settings, self._prefix = settings, f"{settings.topic_prefix}."
+        self._tables, self._outbox, self._projection = tables, outbox, projection
 
     def of(self, attempt: Attempt) -> State:
         """Give what an attempt's process keeps of its event's key."""
         return State(self._kept(attempt).value) if attempt.process.state else NO_STATE
 
     def applied(self, attempt: Attempt) -> bool:
-        """
-        Say whether the event was applied before, by this execution or by an event that followed it.
+        """Say whether an execution has changed the state before, or an event that was to follow its own."""
+        kept, record = self._kept(attempt), attempt.given.record
+        if kept.mark(attempt.execution_id) is not None:
+            return True
+        return not _replays(attempt) and kept.again(record.offset, record.timestamp)
 
-        Offsets alone would not do: a topic that was deleted and made again counts from the beginning.
+    async def recorded(self, attempt: Attempt) -> bytes | None:
         """
-        kept, record, again = self._kept(attempt), attempt.given.record, attempt.given.redelivery
-        if again is not None and again.replayed_from:
-            return kept.execution_id == attempt.execution_id
-        return bool(record.offset <= kept.applied and record.timestamp <= kept.stored_ms)
+        Give the record of an applied execution, from Kafka; None where it was written before what followed it.
 
-    def recorded(self, attempt: Attempt) -> bytes | None:
-        """Give the record of an applied execution; None where it was written before what followed it."""
-        found = self._tables[attempt.process.state].recovered.take(attempt.execution_id)
-        return found[1] if found else None
+        Raises: BrokerUnavailable.
+        """
+        mark = self._kept(attempt).mark(attempt.execution_id)
+        if mark is None:
+            return None
+        return await asyncio.to_thread(self._read, topics.state(attempt.process.state), attempt.given.record.partition, mark.at)
+
+    def _read(self, topic: Topic, partition: int, at: int) -> bytes | None:
+        within = {(topic.name(self._settings), partition): (at, at + 1)}
+        with Scan(self._settings, (topic,), within=within) as scan:
+            while not scan.done:
+                for message in scan.read(1, READ_S):
+                    value = dict(message.headers() or []).get(EXECUTION)
+                    return value if isinstance(value, bytes) else None
+        LOG.warning("the record of an execution is not there any more", topic=topic.suffix, partition=partition, offset=at)
+        return None
 
     def tell(self, attempt: Attempt) -> None:
         """Tell the view what is kept of an attempt's key: who wrote it may have died before that."""
@@ -140,16 +190,20 @@ class States:
 
     def write(self, attempt: Attempt, value: bytes, execution: bytes, then: Callable[[], None]) -> None:
         """Keep another value; `then` is called once Kafka has it."""
-        before, record, again = self._kept(attempt), attempt.given.record, attempt.given.redelivery
-        applied, stored_ms = before.applied, before.stored_ms
-        if again is None or not again.replayed_from:
-            applied, stored_ms = max(applied, record.offset), max(stored_ms, record.timestamp)
-        after = Kept(before.version + 1, value, applied, stored_ms, attempt.execution_id)
+        before, record, replay = self._kept(attempt), attempt.given.record, _replays(attempt)
+        applied, stored_ms, earlier = before.applied, before.stored_ms, before.marks[1 - MARKS :]
+        if not replay and record.offset != applied:
+            applied, earlier = record.offset, tuple(mark for mark in before.marks if mark.replay)[-REPLAYS:]
+        if not replay:
+            stored_ms = max(stored_ms, record.timestamp)
+        after = Kept(before.version + 1, value, applied, stored_ms, earlier)
         headers = [
             (APPLIED, b"%d" % applied),
             (STORED, b"%d" % stored_ms),
             (EXECUTION_ID, attempt.execution_id.encode()),
             (EXECUTION, execution),
+            (REPLAY, b"%d" % replay),
+            (EARLIER, orjson.dumps([[*mark] for mark in earlier])),
         ]
         sent = self._record(attempt, after.version, value, headers)
         self._outbox.send(sent, partial(self._written, attempt, before, after, then))
@@ -161,11 +215,12 @@ class States:
         if not attempt.window.alive:
             return  # whoever has the partition now finds what we wrote, and records the execution
         table, partition = self._tables[attempt.process.state], attempt.given.record.partition
-        table.kept[partition][attempt.lane.key] = after
-        table.next[partition] = max(table.next.get(partition, 0), message.offset() + 1)
+        own = Mark(attempt.execution_id, message.offset(), _replays(attempt))
+        table.kept[partition][attempt.lane.key] = after._replace(marks=(*after.marks, own))
+        table.wrote(message)
         table.tell(partition, attempt.lane.key)
         for version in filter(None, (*before.stale, before.version)):
-            self._outbox.send(self._record(attempt, version, None, []), _report_tombstone)
+            self._outbox.send(self._record(attempt, version, None, []), partial(_removed, table))
         then()
 
     def _kept(self, attempt: Attempt) -> Kept:
@@ -176,6 +231,14 @@ class States:
         return Record(self._prefix + attempt.process.state, key, value, headers, attempt.given.record.partition)
 
 
-def _report_tombstone(error: Any, message: Any) -> None:
-    if error is not None:
+def _replays(attempt: Attempt) -> bool:
+    """Say whether an attempt is one of a replay, whose event's offset is an old one."""
+    again = attempt.given.redelivery
+    return again is not None and bool(again.replayed_from)
+
+
+def _removed(table: StateTable, error: Any, message: Any) -> None:
+    if error is None:
+        table.wrote(message)
+    else:
         LOG.warning("a superseded state could not be removed", key=str(message and message.key()), reason=error.str())

@@ -115,6 +115,8 @@ class ExecutionsTable(RecordTable):
             execution_id = record.key.decode()
             self.remember(execution_id, int(attempt or 0), record.timestamp, final=status in FINAL)
             self.recovered.add(execution_id, record.offset, record.value or b"")
+            if status in FINAL:
+                self.ordered.end(execution_id)  # also where what ended it keeps no order: a process that is not there any more
             if OFFSET in headers:
                 self.ordered.recover(headers, execution_id, record.partition, record.offset)
 

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 
 from bridge import logs
-from bridge.credentials import Vault
+from bridge.credentials import Unopenable, Vault
 from bridge.domain.errors import BridgeError, NotFound
 from bridge.domain.event import Event
 from bridge.egress.errors import EgressError
@@ -65,6 +65,8 @@ class Webhooks(Process[AnyConfig]):
             if err.code in HOPELESS:
                 return Rejected(err.code, err.reason)
             return await self._failed(webhook, notice, context.attempt, RetryLater(str(err)))
+        except Unopenable as err:
+            return await self._failed(webhook, notice, context.attempt, RetryLater(f"the secret cannot be decrypted: {err}"))
         said = f"{reply.host} answered {reply.status}"
         if 200 <= reply.status < 300:
             return Completed({"httpStatusCode": reply.status, "ms": reply.ms})
@@ -78,7 +80,9 @@ class Webhooks(Process[AnyConfig]):
         async def flush(notices: Sequence[Notice]) -> Reply:
             return await post_notices(http, self._vault, webhook, notices)
 
-        return await self._gathering.join(webhook.id, notice, webhook.batch, flush) if webhook.batch else await flush([notice])
+        if not webhook.batch:
+            return await flush([notice])
+        return await self._gathering.join(webhook.id, notice, len(notice.payload), webhook.batch, flush)
 
     async def _failed(self, webhook: Webhook, notice: Notice, attempt: int, outcome: RetryLater) -> Outcome:
         if attempt >= self._attempts:

@@ -33,12 +33,14 @@ class Ingress:
     """
     What only the Event Ingress dialect uses.
 
-    `requests` and `points` are the two things that are counted of a tenant; `poster` tests webhooks.
+    `requests`, `points` and `others` are what is counted of a tenant: requests about messages, what messages weigh, and all other
+    requests. `poster` tests webhooks.
     """
 
     tokens: Tokens
     requests: Throttle
     points: Throttle
+    others: Throttle
     messages: Messages
     processes: BusinessProcesses
     feeds: Feeds

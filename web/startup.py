@@ -115,6 +115,7 @@ def _ingress(settings: Settings, changes: Changes, pipe: Pipe, messages: Message
         tokens=Tokens(settings, registry),
         requests=Throttle(pipe, settings, "requests", always=True),
         points=Throttle(pipe, settings, "points", always=False),
+        others=Throttle(pipe, settings, "others", always=False),
         messages=messages,
         processes=BusinessProcesses(registry),
         feeds=Feeds(settings, pipe, changes, Reader(settings)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A slow process for the measurements, found by entry point when this folder is on PYTHONPATH."""
+"""Processes for the measurements, found by entry point when this folder is on PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -19,7 +19,28 @@ class Slow(Process[NoConfig]):
         return Completed()
 
 
+class Keeper(Process[NoConfig]):
+    """Keep the last event of a key, and how many there were."""
+
+    name, version, events, state, ordered = "keeper", "1.0.0", ("kept.posted",), "kept", True
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        before = context.state.get() or {"seen": 0}
+        context.state.put({"seen": before["seen"] + 1, "last": event.json()})
+        return Completed()
+
+
+class Quick(Process[NoConfig]):
+    """Do as much, and keep nothing."""
+
+    name, version, events = "quick", "1.0.0", ("quick.posted",)
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        event.json()
+        return Completed()
+
+
 @hookimpl
 def bridge_processes() -> Sequence[Process[NoConfig]]:
-    """Contribute the slow process."""
-    return [Slow()]
+    """Contribute them."""
+    return [Slow(), Keeper(), Quick()]

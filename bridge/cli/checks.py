@@ -110,21 +110,31 @@ def plugins() -> tuple[Plugins, list[Finding]]:
     return found, [Finding(True, ", ".join(f"{one.name} {one.process.version}" for one in found.installed))]
 
 
-def secrets(settings: Settings, registry: Registry) -> Finding:
-    """Try to decrypt every signing secret that is in force, and every secret option."""
-    vault = Vault(settings.secret_keys.get_secret_value())
-    kept = [s for tenant in registry.tenants() for s in registry.secrets(tenant.name) if s.state == "active"]
-    lost = [f"{secret.tenant}/{secret.source}" for secret in kept if not _opens(vault, secret.ciphertext)]
-    if lost:
-        cure = "Give the earlier key in EVB_SECRET_KEYS again, or make new secrets with `evb secrets rotate`."
-        return Finding(False, f"{len(lost)} of {len(kept)} signing secrets cannot be decrypted: {', '.join(lost)}", cure)
-    configured = [one for tenant in registry.tenants() for one in registry.process_settings(tenant.name)]
-    if shut := [f"{one.tenant}/{one.process}" for one in configured if not _opens_options(registry, one)]:
-        cure = "Give the earlier key in EVB_SECRET_KEYS again, or the options anew with `evb tenants enable`."
-        return Finding(False, f"secret options cannot be decrypted: {', '.join(shut)}", cure)
-    if not vault.has_key:
-        return Finding(False, "EVB_SECRET_KEYS is empty: no signing secret can be made", f"Set it to the output of: {NEW_KEY}")
-    return Finding(True, f"all {len(kept)} signing secrets can be decrypted")
+def secrets(settings: Settings, registry: Registry) -> list[Finding]:
+    """Try to decrypt every signing secret that is in force, every secret option, and the secrets of webhooks."""
+    vault, tenants = Vault(settings.secret_keys.get_secret_value()), [one.name for one in registry.tenants()]
+    signing = [one for name in tenants for one in registry.secrets(name) if one.state == "active"]
+    configured = [one for name in tenants for one in registry.process_settings(name)]
+    hooks = [one for name in tenants for one in registry.webhooks.of(name)]
+    signs = [(f"{one.tenant}/{one.source}", _opens(vault, one.ciphertext)) for one in signing]
+    options = [(f"{one.tenant}/{one.process}", _opens_options(registry, one)) for one in configured]
+    posts = [(f"{one.tenant}/{one.id}", _opens(vault, one.ciphertext)) for one in hooks]
+    found = [
+        *_lost("signing secrets", signs, "make new secrets with `evb secrets rotate`"),
+        *_lost("processes' options", options, "give the options anew with `evb tenants enable`"),
+        *_lost("webhooks' secrets", posts, "give the webhooks new ones (`PUT /webhooks/v1/webhooks/{id}`)"),
+    ]
+    if not found and not vault.has_key:
+        return [Finding(False, "EVB_SECRET_KEYS is empty: no signing secret can be made", f"Set it to the output of: {NEW_KEY}")]
+    return found or [Finding(True, f"all {len(signs)} signing secrets and {len(posts)} webhooks' secrets can be decrypted")]
+
+
+def _lost(what: str, kept: list[tuple[str, bool]], cure: str) -> list[Finding]:
+    lost = [name for name, opens in kept if not opens]
+    if not lost:
+        return []
+    said = f"{len(lost)} of {len(kept)} {what} cannot be decrypted: {', '.join(lost)}"
+    return [Finding(False, said, f"Give the earlier key in EVB_SECRET_KEYS again, or {cure}.")]
 
 
 def workers(registry: Registry, installed: Plugins) -> list[Finding]:

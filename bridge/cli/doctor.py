@@ -75,7 +75,7 @@ def _report(url: str | None, data: Data) -> list[Line]:
 def _of_registry(settings: Settings, plugins: Plugins) -> list[Line]:
     try:
         with checks.followed(settings) as registry:
-            return _guarded("secrets", lambda: [checks.secrets(settings, registry)]) + [
+            return _guarded("secrets", lambda: checks.secrets(settings, registry)) + [
                 Line("worker", finding) for finding in checks.workers(registry, plugins)
             ]
     except (BridgeError, TimeoutError) as err:

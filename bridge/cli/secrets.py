@@ -24,8 +24,9 @@ from bridge.domain.errors import InvalidValue, NotFound
 from bridge.domain.principal import FlowScope
 from bridge.registry.flow import TokenKind
 from bridge.registry.flow_tokens import Wish
+from bridge.registry.resealing import Resealed, reseal_secrets
 from bridge.registry.session import changing, reading
-from bridge.registry.signing import IssuedSecret, Resealed, create_secret, reseal_secrets, revoke_secret, rotate_secret
+from bridge.registry.signing import IssuedSecret, create_secret, revoke_secret, rotate_secret
 from bridge.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, rotate and revoke signing secrets, and dialects' own credentials.")
@@ -158,7 +159,7 @@ def reencrypt(data: Data = None) -> None:
     report = asyncio.run(run())
     out.print(f"✓ {report.done} secrets encrypted anew", markup=False)
     for lost in report.lost:
-        out.print(f"✗ {lost} cannot be opened with any key: make a new secret and revoke this one", markup=False)
+        out.print(f"✗ {lost} cannot be opened with any key: it needs a new secret", markup=False)
     if report.lost:
         raise typer.Exit(FAILED)
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from bridge.decisions.facts import Ref
 from bridge.decisions.holds import Held, Stale
-from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.errors import Conflict, NotFound, Unavailable, ViewUnavailable
 from bridge.notifications.notice import Notice
-from bridge.notifications.reader import Reader
+from bridge.notifications.reader import Reader, Stretch
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import script
@@ -31,6 +34,11 @@ LEASE_MS: Final = 30_000
 """How long a batch is nobody else's; then it comes again."""
 REMEMBER_S: Final = 7 * 86_400
 TRIES: Final = 5
+MOST: Final = 50
+"""Feeds of one tenant."""
+WAITING: Final = 8
+"""Questions of one tenant to the reader that may wait."""
+T = TypeVar("T")
 _HALF: Final = (1 << 64) - 1
 
 
@@ -49,6 +57,9 @@ class Feeds:
     def __init__(self, settings: Settings, pipe: Pipe, changes: Changes, reader: Reader) -> None:
         self._pipe, self._changes, self._reader = pipe, changes, reader
         self._keys = Keys(settings.topic_prefix)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feeds")
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._asking: Counter[str] = Counter()
 
     async def next(self, tenant: str, source: str) -> Batch | None:
         """
@@ -76,19 +87,44 @@ class Feeds:
         Raises: NotFound where it is no batch of this feed; BrokerUnavailable, ViewUnavailable.
         """
         first, beyond = _range_of(batch_id)
-        if first > self._place(tenant, source)[0] or beyond > await asyncio.to_thread(self._reader.end, tenant):
+        if first > self._place(tenant, source)[0] or beyond > await self._ask(tenant, self._reader.end, tenant):
             raise NotFound("There is no such batch in this feed.")
         await self._move(tenant, source, beyond)
-        await self._pipe.call("DEL", self._keys.feed(tenant, source, "lease"))
+        if await self._pipe.call("GET", self._keys.feed(tenant, source, "batch")) == batch_id.encode():
+            await self._pass_on(tenant, source, beyond)
 
     async def discard(self, tenant: str, source: str) -> None:
-        """Let nothing come again that is there now. Raises: BrokerUnavailable, ViewUnavailable."""
-        await self._move(tenant, source, await asyncio.to_thread(self._reader.end, tenant))
-        await self._pipe.call("DEL", self._keys.feed(tenant, source, "lease"))
+        """Let nothing come again that is there now. Raises: Conflict; BrokerUnavailable, ViewUnavailable."""
+        end = await self._ask(tenant, self._reader.end, tenant)
+        await self._move(tenant, source, end)
+        await self._pass_on(tenant, source, end)
 
     async def close(self) -> None:
         """Let go of Kafka."""
-        await asyncio.to_thread(self._reader.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._reader.close)
+        self._thread.shutdown(wait=False)
+
+    async def _ask(self, tenant: str, question: Callable[..., T], *args: Any) -> T:
+        """
+        Let the reader answer, one tenant's questions one after another, so that none has it for itself.
+
+        Raises: Unavailable where too many of the tenant's wait.
+        """
+        if self._asking[tenant] >= WAITING:
+            raise Unavailable("Too many polls of this tenant wait already; try again.")
+        self._asking[tenant] += 1
+        try:
+            async with self._turns.setdefault(tenant, asyncio.Lock()):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, question, *args)
+        finally:
+            self._asking[tenant] -= 1
+            if not self._asking[tenant]:
+                del self._asking[tenant], self._turns[tenant]
+
+    async def _pass_on(self, tenant: str, source: str, beyond: int) -> None:
+        """Let the next poller begin behind a batch, also at a server that has not heard of its completion yet."""
+        await self._pipe.call("SET", self._keys.feed(tenant, source, "batch"), _named(beyond, beyond), "EX", REMEMBER_S)
+        await self._pipe.call("DEL", self._keys.feed(tenant, source, "lease"))
 
     async def _read(self, tenant: str, source: str) -> Batch | None:
         """Read from where the feed is; the batch that was given before stays what it was."""
@@ -102,7 +138,7 @@ class Feeds:
                 end = beyond  # as it was
             elif given == beyond > first:
                 start = beyond  # nothing of this feed lies before
-        found = await asyncio.to_thread(self._reader.read, tenant, source, start, end, BATCH)
+        found: Stretch = await self._ask(tenant, self._reader.read, tenant, source, start, end, BATCH)
         if not found.notices:
             await self._pipe.call("SET", noted, _named(found.next, found.next), "EX", REMEMBER_S)
             return None
@@ -111,7 +147,8 @@ class Feeds:
         await self._pipe.call("SET", noted, name, "EX", REMEMBER_S)
         more = found.more
         if end is not None:
-            more = bool((await asyncio.to_thread(self._reader.read, tenant, source, beyond, None, 1)).notices)
+            following: Stretch = await self._ask(tenant, self._reader.read, tenant, source, beyond, None, 1)
+            more = bool(following.notices or following.more)
         return Batch(name, [notice for _, notice in found.notices], more)
 
     def _place(self, tenant: str, source: str) -> tuple[int, int]:
@@ -124,6 +161,8 @@ class Feeds:
             at, version = self._place(tenant, source)
             if at >= beyond:
                 return
+            if not version and len(self._changes.registry.feeds(tenant)) >= MOST:
+                raise Conflict(f"A tenant polls at most {MOST} feeds.")
             try:
                 await self._changes.put(FeedPlace(tenant=tenant, feed=source or ALL, next=beyond), version)
             except Stale:

@@ -123,7 +123,7 @@ def posted(notices: Sequence[Notice], *, batch: bool) -> bytes:
     return NOT_ASCII.sub(_escaped, text).encode()
 
 
-NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 def _object(notice: Notice) -> str:
@@ -133,5 +133,5 @@ def _object(notice: Notice) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Write a character, which can only stand in a text of the JSON, as its escapes."""
+    """Write characters, which can only stand in a text of the JSON, as their escapes."""
     return json.dumps(found.group())[1:-1]

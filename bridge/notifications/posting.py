@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Final
 import aiohttp
 
 from bridge.credentials import Vault
+from bridge.domain.limits import LOOP_BYTES
 from bridge.egress.addresses import Networks
 from bridge.egress.client import session
 from bridge.egress.post import Reply, post
@@ -28,7 +30,11 @@ async def post_notices(http: aiohttp.ClientSession, vault: Vault, webhook: Webho
     Raises: EgressError; ValueError where the secret cannot be decrypted.
     """
     secret = vault.open(webhook.ciphertext).decode()
-    body = posted(notices, batch=bool(webhook.batch))
+    batch = bool(webhook.batch)
+    if sum(len(notice.payload) for notice in notices) > LOOP_BYTES:
+        body = await asyncio.to_thread(posted, notices, batch=batch)
+    else:
+        body = posted(notices, batch=batch)
     name = notices[0].id if len(notices) == 1 else str(uuid.uuid5(uuid.UUID(webhook.id), ",".join(n.id for n in notices)))
     signed = standard_webhooks(secret, name, int(time.time()), body) | fenx(secret, body)
     return await post(http, webhook.url, body, {"content-type": JSON, **signed}, ANSWER_S)

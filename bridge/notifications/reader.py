@@ -26,7 +26,7 @@ from bridge.topics import NOTIFICATIONS
 LOG = logs.get("bridge.notifications")
 
 ASK_S: Final = 4.0
-READ_S: Final = 2.0
+READ_S: Final = 0.5
 """How long one poll reads through other tenants' notices; the next one goes on there."""
 FETCH, WAIT_S = 500, 0.25
 BYTES: Final = 4 * MIB
@@ -34,7 +34,7 @@ BYTES: Final = 4 * MIB
 
 @dataclass(slots=True)
 class Stretch:
-    """What was found: notices with their offsets, where the reading ended, and whether more of the tenant's lie behind."""
+    """What was found: notices with their offsets, where the reading ended, and whether more may lie behind."""
 
     next: int
     notices: list[tuple[int, Notice]] = field(default_factory=list)
@@ -88,8 +88,8 @@ class Reader:
         consumer.assign([self._place(tenant, start)])
         deadline = time.monotonic() + READ_S
         try:
-            while time.monotonic() < deadline:
-                for message in consumer.consume(FETCH, WAIT_S):
+            while True:
+                for message in _some(consumer):
                     if (error := message.error()) is not None:
                         if error.code() == KafkaError._PARTITION_EOF:
                             return found
@@ -106,9 +106,17 @@ class Reader:
                             return found
                         found.notices.append((message.offset(), notice))
                     found.next = message.offset() + 1
-            return found
+                if time.monotonic() > deadline:
+                    found.more = True
+                    return found
         finally:
             consumer.unassign()
+
+
+def _some(consumer: Any) -> list[Any]:
+    """Give what is there, once anything is: `consume` alone would wait for all that it may give."""
+    first = consumer.poll(WAIT_S)
+    return [] if first is None else [first, *consumer.consume(FETCH, 0)]
 
 
 def _of(message: Any, tenant: str, source: str) -> Notice | None:
@@ -129,7 +137,7 @@ def _config(settings: Settings) -> dict[str, object]:
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
         "allow.auto.create.topics": False,
-        "fetch.wait.max.ms": 20,
+        "fetch.wait.max.ms": 5,  # a poll at the head waits so long, and the next one behind it
         "fetch.message.max.bytes": RECORD_BYTES,
         "queued.max.messages.kbytes": 16_384,
         "reconnect.backoff.max.ms": 500,

@@ -44,6 +44,13 @@ class Changes:
         self._decisions.forget(ref, self.registry.facts.outdated(ref, now_ms() - SUPERSEDED_MS))
         return version
 
+    def erase(self, ref: Ref) -> None:
+        """Remove an object that is of no use any more, with all its versions; nobody waits for it."""
+        facts = self.registry.facts
+        versions = facts.outdated(ref, now_ms() + SUPERSEDED_MS)
+        if (current := facts.current.get(ref)) is not None:
+            self._decisions.forget(ref, [*versions, current])
+
     def find(self, ref: Ref, type_: type[ObjectT]) -> tuple[ObjectT, int]:
         """Give an object and the version to base a change on. Raises: NotFound."""
         found = self.registry.held(ref)

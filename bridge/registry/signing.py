@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Use cases for signing secrets: create, rotate, revoke, and encrypt anew. Their text leaves here once and is kept encrypted."""
+"""Use cases for signing secrets: create, rotate, revoke. Their text leaves here once and is kept encrypted."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from bridge import credentials
-from bridge.credentials import Unopenable, Vault
+from bridge.credentials import Vault
 from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.keys import OVERLAP_S, one_of
-from bridge.registry.objects import ProcessSetting, SigningSecret
-from bridge.registry.options import resealed
+from bridge.registry.objects import SigningSecret
 from bridge.registry.tenants import find_tenant
 
 SHORTEST = 8
@@ -28,14 +27,6 @@ class IssuedSecret:
 
     secret: SigningSecret
     text: str
-
-
-@dataclass(slots=True)
-class Resealed:
-    """How many secrets, or processes with secret options, were encrypted anew; and the names of those whose key is lost."""
-
-    done: int = 0
-    lost: list[str] = field(default_factory=list)
 
 
 async def create_secret(
@@ -93,39 +84,6 @@ async def revoke_secret(changes: Changes, tenant: str, which: str) -> SigningSec
     """
     found = _find(changes, tenant, which)
     return found if found.state == "revoked" else await _change(changes, found, state="revoked")
-
-
-async def reseal_secrets(changes: Changes, vault: Vault) -> Resealed:
-    """
-    Encrypt every secret, those among options too, under the first of the operator's keys; then the others are needed no more.
-
-    Raises: Misconfigured without a key; what decisions raise.
-    """
-    report = Resealed()
-    for tenant in changes.registry.tenants():
-        for secret in changes.registry.secrets(tenant.name):
-            try:
-                fresh = vault.reseal(secret.ciphertext)
-            except Unopenable:
-                report.lost.append(f"{secret.tenant}/{secret.source}/{secret.id}")
-                continue
-            await _change(changes, secret, ciphertext=fresh)
-            report.done += 1
-        for setting in changes.registry.process_settings(tenant.name):
-            await _reseal_options(changes, vault, setting, report)
-    return report
-
-
-async def _reseal_options(changes: Changes, vault: Vault, setting: ProcessSetting, report: Resealed) -> None:
-    current, version = changes.find(Ref("process", setting.tenant, setting.process), ProcessSetting)
-    try:
-        fresh = resealed(current.config, vault)
-    except Unopenable:
-        report.lost.append(f"{setting.tenant}/{setting.process}")
-        return
-    if fresh is not None:
-        await changes.put(msgspec.structs.replace(current, config=fresh), version)
-        report.done += 1
 
 
 async def _change(changes: Changes, secret: SigningSecret, **members: object) -> SigningSecret:

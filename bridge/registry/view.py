@@ -19,6 +19,7 @@ from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry import fields, objects
+from bridge.registry.feeds import FeedPlace
 from bridge.registry.flow import FlowTokenIndex
 from bridge.registry.ingress import Points
 from bridge.registry.ingress_index import IngressIndex
@@ -187,6 +188,10 @@ class View:
         since_ms = time.time() * 1000 - within_s * 1000
         live = [one for one in list(self._announced.values()) if one.at_ms > since_ms]
         return {one.slot: one for one in live} if len({objects.plugin_set(one) for one in live}) > 1 else {}
+
+    def feeds(self, tenant: str) -> list[FeedPlace]:
+        """Give where a tenant's feeds are."""
+        return [one for one in self._of_type(FeedPlace) if one.tenant == tenant]
 
     def held(self, ref: Ref) -> Held:
         """Give an object of any versioned kind together with its version."""

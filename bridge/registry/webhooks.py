@@ -72,6 +72,7 @@ async def delete_webhook(changes: Changes, tenant: str, id_: str) -> None:
     """Delete a webhook; what waits to be posted to it is not. Raises: NotFound, what decisions raise."""
     current, version = find_webhook(changes.registry, tenant, id_)
     await changes.put(msgspec.structs.replace(current, state="deleted", ciphertext="", url="-"), version)
+    changes.erase(Ref("webhook", tenant, id_))
 
 
 async def disable_webhook(changes: Changes, tenant: str, id_: str, reason: str) -> None:

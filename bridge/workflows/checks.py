@@ -51,7 +51,7 @@ def faults_between(draft: Draft) -> Iterator[Fault]:
         yield Fault(f"/tasks/{at}/dependencies", f"is a cycle: {' waits for '.join([*cycle, cycle[0]])}")
     ancestors = graph.ancestors(draft.before)
     for at, name, task in draft.tasks:
-        if task.get("type") in KINDS:
+        if str(task.get("type")) in KINDS:
             yield from _reference_faults(draft, ("tasks", at, "params"), task.get("params"), ancestors[name])
     for at, _, result in draft.results:
         yield from _reference_faults(draft, ("results", at, "value"), result.get("value"), frozenset(draft.kinds))

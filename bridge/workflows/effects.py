@@ -21,10 +21,11 @@ class RunProcess(NamedTuple):
     data: dict[str, Any]
     task: str
     attempt: int
+    hops: int
 
 
 class StartRun(NamedTuple):
-    """Start a run of a workflow's current version for a task; where there is none, the parent's task has failed."""
+    """Start a run of a workflow's current version for a task; where there is none, its parent is told that it failed."""
 
     id: str
     workflow: str

@@ -11,6 +11,7 @@ import msgspec
 from bridge.domain import ids
 from bridge.workflows.document import Workflow
 from bridge.workflows.effects import Effect, SetTimer, Step, TellRun
+from bridge.workflows.limits import REASON_CHARS
 from bridge.workflows.references import Filling, Given, Unresolved, fill
 from bridge.workflows.run import NOT_STARTED, Parent, Run, Status, TaskState, given_params
 from bridge.workflows.signals import Cancel, TaskEnded
@@ -43,8 +44,9 @@ class Motion:
 
     def end_task(self, name: str, status: Status, results: dict[str, Any] | None = None, message: str = "") -> None:
         """Note how an attempt has ended, or that there is none."""
+        said = message[:REASON_CHARS]
         self.tasks[name] = msgspec.structs.replace(
-            self.task(name), status=status, ended_ms=self.at_ms, due_ms=0, results=results or {}, message=message
+            self.task(name), status=status, ended_ms=self.at_ms, due_ms=0, results=results or {}, message=said
         )
 
     def end_run(self, status: Status, message: str = "") -> None:
@@ -56,7 +58,7 @@ class Motion:
                     self.effects.append(
                         TellRun(ids.task_id(self.run.id, name, state.attempt), Cancel(reason="The parent run has ended."))
                     )
-        self.change(status=status, message=message, ended_ms=self.at_ms, due_ms=0)
+        self.change(status=status, message=message[:REASON_CHARS], ended_ms=self.at_ms, due_ms=0)
         if self.run.parent is not None:
             self._tell(self.run.parent)
 

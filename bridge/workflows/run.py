@@ -17,6 +17,8 @@ from bridge.workflows.document import TriggerName, Workflow, fits
 Status = Literal[
     "notstarted", "ready", "running", "waiting", "succeeded", "failed", "invalid", "skipped", "cancelled", "timedout"
 ]  # fmt: skip
+Origin = TriggerName | Literal["workflow"]
+"""What started a run: a trigger, or another run's task."""
 EndStatus = Literal["succeeded", "failed", "invalid"]
 """How a task may be ended from outside."""
 BAD: Final = ("failed", "invalid")
@@ -87,7 +89,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str
     workflow: str
     version: int
-    trigger: TriggerName = "manual"
+    trigger: Origin = "manual"
     initiated_by: str = ""
     status: Status = "notstarted"
     message: str = ""

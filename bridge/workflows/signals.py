@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.workflows.document import TriggerName
-from bridge.workflows.run import EndStatus, Parent
+from bridge.workflows.run import EndStatus, Origin, Parent
 
 
 class _Signal(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="signal"):
@@ -20,12 +19,17 @@ class _Signal(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="signal
 
 
 class Start(_Signal, frozen=True, kw_only=True, tag="start"):
-    """Begin the run; `params` of an event's run is `{"event": the CloudEvent as JSON}`, of a webhook's `{"data": the body}`."""
+    """
+    Begin the run.
+
+    Shape:  `params` of an event's run is `{"event": the CloudEvent as JSON}`, of a webhook's `{"data": the body}`; the trigger of
+            what a `StartRun` asks for is `workflow`.
+    """
 
     tenant: str
     workflow: str
     version: int
-    trigger: TriggerName = "manual"
+    trigger: Origin = "manual"
     initiated_by: str = ""
     params: dict[str, Any] = {}
     labels: dict[str, str] = {}
@@ -91,8 +95,11 @@ def encode(signal: Signal) -> bytes:
 
 
 def decode(value: bytes) -> Signal:
-    """Read a record's value. Raises: ValueError."""
-    return _decoder.decode(value)
+    """Read a record's value. Raises: ValueError, also where it lies too deep to be read."""
+    try:
+        return _decoder.decode(value)
+    except RecursionError as err:
+        raise ValueError("the signal lies too deep") from err
 
 
 def end_status(text: str) -> EndStatus | None:

@@ -54,7 +54,7 @@ def _begin(motion: Motion, task: Task, params: dict[str, Any]) -> Status | None:
     id_ = ids.task_id(run.id, task.name, attempt)
     match task:
         case ProcessTask():
-            motion.effects.append(RunProcess(id_, task.process_ref, params, task.name, attempt))
+            motion.effects.append(RunProcess(id_, task.process_ref, params, task.name, attempt, run.hops + 1))
             return "running"
         case WorkflowTask():
             parent = Parent(run.id, task.name, attempt)

@@ -35,7 +35,7 @@ class EntityProcess(Process[NoConfig]):
         """Change the entity, or reject the message with the cause."""
         try:
             payload = event.json()
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             return Rejected("invalid-payload", f"the payload is not JSON: {err}")
         journey = str(uuid.uuid5(JOURNEYS, context.execution_id))
         cause = Cause(event.key, event.attributes.get("time", ""), journey)
@@ -45,6 +45,8 @@ class EntityProcess(Process[NoConfig]):
             return Rejected("invalid-payload", str(err))
         except Refused as err:
             return Rejected(err.code, str(err))
+        except (ValueError, RecursionError) as err:  # a number or a text that cannot be kept, such as 1e999
+            return Rejected("invalid-payload", f"the payload cannot be kept: {err}")
 
     def apply(self, payload: Any, event: Event, context: Context[NoConfig], cause: Cause) -> Outcome:
         """Do what the message asks for. Raises: InvalidPayload, Refused."""

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.chaos.accounting import Dead, Executed, Published, Stored
 
@@ -25,7 +25,7 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-check", "enable.auto.commit": False})
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        marks = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10) for p in partitions}
+        marks = {p: _marks(consumer, TopicPartition(topic, p)) for p in partitions}
         ends = {p: end for p, (first, end) in marks.items() if end > first}
         consumer.assign([TopicPartition(topic, p, first) for p, (first, _) in marks.items()])
         left = sum(end - first for first, end in marks.values())  # fewer come where the topic was compacted
@@ -41,6 +41,18 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
                 yield message
     finally:
         consumer.close()
+
+
+def _marks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """Give where a partition begins and ends; right after a topic's creation there is no leader who could say so."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=10)
+        except KafkaException as err:
+            if err.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _position(consumer: Consumer, topic: str, partition: int) -> int:

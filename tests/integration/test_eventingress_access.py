@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from bridge.cli.tenants import app as tenants
@@ -267,3 +268,15 @@ def test_an_issuer_that_does_not_answer_is_a_503(stack: StackOfTests) -> None:
         until(lambda: issuer.asked == 2 or good.call(*LIST).status != 503, 20)
         issuer.answers = answers
         until(lambda: good.call(*LIST).status == 200, 20)
+
+
+def test_without_a_key_to_encrypt_with_no_webhook_is_kept(stack: StackOfTests) -> None:
+    with issuing() as issuer:
+        settings = stack.settings(port=free_port(), ingress=issuer.settings())
+        make_tenants(settings, "acme")
+        with web_server(stack, settings.model_copy(update={"secret_keys": SecretStr("")})) as server:
+            good = Caller(server.ask, issuer.token(scope="fenx.webhooks"), "acme")
+            wish = {"name": "mine", "url": "https://example.com", "secret": "long enough", "eventTypes": ["*"]}
+            answer = good.ask_for("POST", "/webhooks/v1/webhooks", wish)
+            assert (answer.status, answer.json()["messages"][0]["errorCode"]) == (503, "UNAVAILABLE")
+            assert good.ask_for("GET", "/webhooks/v1/webhooks").json() == {"webHooks": []}

@@ -7,6 +7,7 @@ And every operation of `/eventnotifications` and `/webhooks`, with its faults.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -17,9 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography.fernet import Fernet
 
+from bridge.credentials import Vault
 from bridge.domain.principal import TokenScope
 from bridge.egress.addresses import LOOPBACK
+from bridge.registry.session import changing
+from bridge.registry.webhook import Webhook
+from bridge.registry.webhooks import Wish, create_webhook
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
 from tests.integration.ingress import Caller, caller
@@ -192,6 +198,23 @@ def test_webhooks_are_listed_changed_sent_back_and_deleted(house: House, receive
     for number in range(10):
         assert call.ask_for("POST", HOOKS, wish | {"name": f"n{number}"}).status == 200
     assert call.ask_for("POST", HOOKS, wish | {"name": "eleventh"}).status == 409
+
+
+def test_a_secret_that_cannot_be_decrypted_is_said_by_the_test(house: House, receiver: Receiver) -> None:
+    tenant, call = house.tenant()
+    wish = Wish("mine", receiver.url, SECRET, ("*",), enabled=True, addresses=(), batch=0)
+    other = Vault(Fernet.generate_key().decode())
+
+    async def make() -> Webhook:
+        async with changing(house.settings) as changes:
+            return await create_webhook(changes, other, tenant.name, wish)
+
+    path = f"{HOOKS}/{asyncio.run(make()).id}"
+    until(lambda: call.ask_for("GET", path).status == 200, 5)
+    said = call.ask_for("GET", f"{path}/test").json()["delivery"]
+    assert (said["status"], said["httpStatusCode"]) == ("Failed", None)
+    assert "cannot be decrypted" in said["reason"]
+    assert not receiver.came
 
 
 def test_every_fault_of_a_webhook_is_named(house: House) -> None:

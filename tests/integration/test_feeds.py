@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from bridge.domain.errors import BrokerUnavailable, NotFound, ViewUnavailable
+from bridge.domain.errors import BrokerUnavailable, Conflict, NotFound, Unavailable, ViewUnavailable
 from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import producing
 from bridge.notifications import feeds, notice, reader
@@ -72,6 +73,16 @@ async def settled(polling: Polling) -> bool:
     except ViewUnavailable:
         return False
     return True
+
+
+async def completed(polling: Polling, batch: Batch) -> None:
+    """Complete a batch; a server that has not heard of the batch before says so, and is asked again."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await polling.feeds.complete("acme", "", batch.id)
+            except NotFound:
+                await asyncio.sleep(0.1)
 
 
 def tell(settings: Settings, *numbers: int, tenant: str = "acme", type_: str = "eventingress:success", size: int = 2) -> None:
@@ -183,6 +194,56 @@ async def test_what_was_completed_stays_completed_without_redis(polling: Polling
             for name in client.scan_iter(f"{polling.settings.topic_prefix}:acme:feed:*"):
                 client.delete(name)
         assert await afresh.ids() == names(range(100, 150)), "another process knows it from Kafka"
+
+
+async def test_a_completed_batch_does_not_come_again_from_a_server_that_has_not_heard_of_it(polling: Polling) -> None:
+    tell(polling.settings, *range(600))
+    seen: list[str] = []
+    async with _polling(polling.settings) as other:
+        async with asyncio.timeout(40):
+            while len(seen) < 600:
+                for one in (polling, other):
+                    batch = await one.feeds.next("acme", "")
+                    if batch is not None:
+                        seen += [notice.id for notice in batch.notices]
+                        await completed(one, batch)
+    assert seen == names(range(600))
+
+
+async def test_completing_again_takes_nobody_elses_lease(polling: Polling) -> None:
+    tell(polling.settings, *range(250))
+    first = await polling.batch()
+    await polling.feeds.complete("acme", "", first.id)
+    await polling.batch()
+    await polling.feeds.complete("acme", "", first.id)
+    assert await polling.ids() == [], "somebody has the second one"
+
+
+async def test_a_tenant_polls_a_bounded_number_of_feeds(polling: Polling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "MOST", 3)
+    tell(polling.settings, 1)
+    for number in range(3):
+        await polling.feeds.discard("acme", f"feed{number}")
+    with pytest.raises(Conflict):
+        await polling.feeds.discard("acme", "feed3")
+    await polling.feeds.discard("acme", "feed0")
+
+
+async def test_one_tenants_polls_hold_up_neither_others_nor_threads(polling: Polling) -> None:
+    other = next(f"t{n}" for n in range(100) if partition_of(f"t{n}", 2) != partition_of("acme", 2))
+    tell(polling.settings, 1, tenant=other)
+    tell(polling.settings, *range(1500), size=60_000)
+    many = [asyncio.create_task(polling.feeds.next("acme", f"nofeed{n}")) for n in range(20)]
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await asyncio.to_thread(time.monotonic)
+    assert time.monotonic() - began < 0.5, "the threads of others are free"
+    assert await polling.ids(tenant=other) == ["1"]
+    assert time.monotonic() - began < 5, "one read of the other tenant at most comes before"
+    ended = await asyncio.gather(*many, return_exceptions=True)
+    refused = [one for one in ended if isinstance(one, Unavailable)]
+    assert 0 < len(refused) < 20
+    assert all(isinstance(one, Unavailable) or one is None for one in ended)
 
 
 async def test_an_unreadable_notice_is_passed(polling: Polling) -> None:

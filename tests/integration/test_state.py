@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter, defaultdict
@@ -27,7 +28,7 @@ from bridge.kafka.client import producing
 from bridge.redis.keys import Keys
 from bridge.settings import Settings
 from bridge.view.rebuild import rebuild
-from processors.states import APPLIED, EXECUTION, EXECUTION_ID, STORED
+from processors.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.test_retries import histories
@@ -36,6 +37,7 @@ from tests.integration.workers import Sender, event, site, until, working
 pytestmark = pytest.mark.timeout(240)
 SUMS = topics.state("sums")
 Model = dict[str, dict[str, Any]]
+PROCESSES = "adder,doubler"
 
 
 def add(key: str, n: int, **given: object) -> Event:
@@ -106,7 +108,7 @@ def all_completed(settings: Settings, events: list[Event]) -> bool:
 
 def test_two_processes_share_a_state_and_the_order_of_its_keys(stack: StackOfTests, tmp_path: Path) -> None:
     settings, events = site(stack), mixed(1, 400, 5)
-    with working(stack, settings, tmp_path) as worker:
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker:
         sent(settings, *events)
         worker.settle(settings)
         until(lambda: in_view(settings, model(events)) == model(events), "the view shows it")
@@ -118,7 +120,7 @@ def test_only_what_completes_changes_it_and_a_retry_keeps_its_place(stack: Stack
     settings = site(stack, retry_tiers="300ms")
     events = [add("a", 1), add("a", 2, fails=1), add("a", 3, rejects=True), double("a"), add("a", 4)]
     applied = [events[0], events[1], events[3], events[4]]
-    with working(stack, settings, tmp_path) as worker:
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker:
         sent(settings, *events)
         until(lambda: all_completed(settings, applied), "every event has ended")
         worker.settle(settings)
@@ -136,7 +138,7 @@ def test_a_replay_is_applied_after_what_came_since_and_once(stack: StackOfTests,
     """It is an execution of its own, whose event's offset is older than what was applied."""
     settings = site(stack, retry_tiers="300ms")
     late, early = add("a", 1, fails=2), add("a", 2)
-    with working(stack, settings, tmp_path) as worker:
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker:
         sent(settings, late, early)
         until(lambda: all_completed(settings, [early]), "the later one is applied")
         worker.settle(settings)
@@ -148,7 +150,7 @@ def test_a_replay_is_applied_after_what_came_since_and_once(stack: StackOfTests,
 
 def test_kills_apply_nothing_twice_and_lose_nothing(stack: StackOfTests, tmp_path: Path) -> None:
     settings, events, chance = site(stack), mixed(2, 3000, 60), random.Random(7)
-    with working(stack, settings, tmp_path) as worker:
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker:
         for start in range(0, len(events), 500):
             sent(settings, *events[start : start + 500])
             time.sleep(chance.uniform(0.05, 0.4))
@@ -194,13 +196,18 @@ def test_what_was_applied_before_a_kill_is_recorded_and_not_run_again(stack: Sta
         data="5",
         worker="the one before",
     )
-    headers = [(APPLIED, b"%d" % position.offset), (STORED, b"%d" % stored_ms)]
-    headers += [(EXECUTION_ID, (name if known else "another").encode()), (EXECUTION, encode(was))]
+    headers = [(APPLIED, b"%d" % (position.offset + (not known))), (STORED, b"%d" % stored_ms)]
+    headers += [
+        (EXECUTION_ID, (name if known else "another").encode()),
+        (EXECUTION, encode(was)),
+        (REPLAY, b"0"),
+        (EARLIER, b"[]"),
+    ]
     producer = Producer(producing(settings, linger_ms=0))
     value = orjson.dumps({"sum": 5, "added": [5]})
     producer.produce(SUMS.name(settings), value, record_key(first) + b"/1", position.partition, headers=headers)
     assert producer.flush(10) == 0
-    with working(stack, settings, tmp_path) as worker:
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker:
         worker.settle(settings)
     assert in_kafka(settings) == model([first, later])
     assert histories(settings).get(name, []) == ([was] if known else [])
@@ -208,11 +215,11 @@ def test_what_was_applied_before_a_kill_is_recorded_and_not_run_again(stack: Sta
 
 def test_a_worker_that_slept_while_another_took_over_changes_nothing(stack: StackOfTests, tmp_path: Path) -> None:
     settings, events = site(stack, stall_s=60), mixed(3, 2000, 40)
-    with working(stack, settings, tmp_path, "0") as asleep:
+    with working(stack, settings, tmp_path, "0", PROCESSES) as asleep:
         sent(settings, *events[:1000])
         until(lambda: in_kafka(settings), "the first events are applied")
         asleep.freeze()
-        with working(stack, settings, tmp_path, "1"):
+        with working(stack, settings, tmp_path, "1", PROCESSES):
             sent(settings, *events[1000:])
             until(lambda: all_completed(settings, events), "the other one has applied every event", 90)
             asleep.thaw()
@@ -220,3 +227,50 @@ def test_a_worker_that_slept_while_another_took_over_changes_nothing(stack: Stac
             assert in_kafka(settings) == model(events)
     added = Counter(n for kept in in_kafka(settings).values() for n in kept["added"])
     assert max(added.values()) == 1
+
+
+def test_every_process_of_a_state_gets_its_turn_at_an_event_and_one_restart_later_none_again(
+    stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, events = site(stack, retry_tiers="300ms"), [add("a", 1), add("a", 2, fails=1), add("a", 3)]
+    names = [ids.execution_id(one.key, process) for one in events for process in ("adder", "auditor")]
+
+    def done() -> bool:
+        found = histories(settings)
+        return all(name in found and found[name][-1].status is Status.COMPLETED for name in names)
+
+    with working(stack, settings, tmp_path, processes="adder,auditor") as worker:
+        sent(settings, *events)
+        until(done, "both have seen all")
+        worker.kill()
+        monkeypatch.setitem(os.environ, "TEST_REMEMBER_MS", "0")
+    with working(stack, settings, tmp_path, processes="adder,auditor") as worker:
+        worker.settle(settings)
+    assert in_kafka(settings) == {"acme/a": {"sum": 6, "added": [1, 2, 3], "seen": 3}}
+
+
+def test_events_that_are_emitted_for_a_key_find_its_state(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    with working(stack, settings, tmp_path, processes="adder,emitter") as worker:
+        sent(settings, add("a", 1), *(event("emit.add", partitionkey=f"b{n}") for n in range(8)))
+        until(lambda: in_kafka(settings).get("acme/a", {}).get("sum") == 9, "all are applied to one state")
+        worker.settle(settings)
+    found = [r.partition() for r in records(settings.kafka.bootstrap_servers, SUMS.name(settings)) if r.value()]
+    assert len(set(found)) == 1
+
+
+def test_a_process_that_is_gone_does_not_hold_its_keys(stack: StackOfTests, tmp_path: Path) -> None:
+    """An event of a key waits for its retry; its process is not installed any more, and the worker is started afresh."""
+    settings, one, later = site(stack, retry_tiers="1s"), add("a", 1, fails=1), double("a")
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker:
+        sent(settings, one)
+        until(lambda: histories(settings), "it waits")
+        worker.kill()
+    with working(stack, settings, tmp_path, processes="doubler") as worker:
+        until(lambda: any(h[-1].status.final for h in histories(settings).values()), "it has ended")
+        worker.settle(settings)
+        worker.kill()
+    sent(settings, later)
+    with working(stack, settings, tmp_path, processes="doubler"):
+        name = ids.execution_id(later.key, "doubler")
+        until(lambda: histories(settings).get(name, [])[-1:] and histories(settings)[name][-1].status.final, "the key goes on")

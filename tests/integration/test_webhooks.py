@@ -210,6 +210,33 @@ def test_a_webhook_that_never_answers_is_disabled_with_the_reason_until_it_is_ch
     assert bodies(receiver)[-1]["Id"] == outcome_id(first)
 
 
+def test_a_webhook_that_rests_holds_up_no_other_of_its_tenant(house: House, receiver: Receiver) -> None:
+    with receiving() as dead:
+        dead.answers = [(500, {})]
+        tenant, (resting, hook) = subscribe(
+            house.settings, wish(dead.url, "eventingress:failed"), wish(receiver.url, "eventingress:success", name="other")
+        )
+        send(house.settings, *of_tenant(tenant, *(update(f"nobody-{n}", 1) for n in range(120))))
+        until(lambda: "circuit breaker" in reasons(house.settings), "it rests")
+        (made,) = of_tenant(tenant, create("a"))
+        send(house.settings, made)
+        until(lambda: receiver.came, "the other one gets its notice")
+    name = ids.execution_id(ids.delivery_key(outcome_id(made), hook.id), WEBHOOK)
+    until(lambda: [e.status for e in histories(house.settings).get(name, [])][-1:] == [Status.COMPLETED], "it has ended")
+    assert [one.reason for one in histories(house.settings)[name]] == [""], "it was never held"
+
+    async def delete() -> None:
+        async with changing(house.settings) as changes:
+            await delete_webhook(changes, tenant, resting.id)
+
+    asyncio.run(delete())
+    house.worker.settle(house.settings)
+
+
+def reasons(settings: Settings) -> str:
+    return "\n".join(one.reason for found in histories(settings).values() for one in found)
+
+
 def test_one_that_took_others_meanwhile_is_not_disabled(house: House, receiver: Receiver) -> None:
     receiver.answers = [(500, {}), (200, {}), (500, {}), (500, {}), (200, {})]
     tenant, (hook,) = subscribe(house.settings, wish(receiver.url, "eventingress:success"))

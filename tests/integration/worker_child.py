@@ -150,6 +150,8 @@ class Emitter(Process[NoConfig]):
     name, version, events = "emitter", "1.0.0", ("emit.*", "hop.*")
 
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        if event.type == "emit.add":
+            return Completed(emits=[Emit("add.one", {"n": 1}, partition_key="a")])
         return Completed(emits=[Emit("hop.again" if event.type.startswith("hop") else "t.emitted", {"from": event.id})])
 
 
@@ -234,7 +236,7 @@ class Adder(Process[NoConfig]):
         if context.attempt <= given.get("fails", 0) and "replayedfrom" not in event.attributes:
             raise ValueError("not yet")
         kept = context.state.get() or {"sum": 0, "added": []}
-        after = {"sum": kept["sum"] + given["n"], "added": [*kept["added"], given["n"]]}
+        after = {**kept, "sum": kept["sum"] + given["n"], "added": [*kept["added"], given["n"]]}
         context.state.put(after)
         if given.get("rejects"):
             return Rejected("unwanted", "it may not be added")
@@ -249,8 +251,19 @@ class Doubler(Process[NoConfig]):
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         kept = context.state.get()
         await asyncio.sleep(0.05)
-        context.state.put({"sum": 2 * kept["sum"], "added": kept["added"]} if kept else None)
+        context.state.put({**kept, "sum": 2 * kept["sum"]} if kept else None)
         return Completed(data=2 * kept["sum"] if kept else None)
+
+
+class Auditor(Process[NoConfig]):
+    """Keeps in the same state, of the same events as the adder, how many it has seen."""
+
+    name, version, events, ordered, state = "auditor", "1.0.0", ("add.*",), True, "sums"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        kept = context.state.get() or {"sum": 0, "added": []}
+        context.state.put({**kept, "seen": kept.get("seen", 0) + 1})
+        return Completed(data="seen")
 
 
 class OpenAccount(Process[NoConfig]):
@@ -284,9 +297,8 @@ PROCESSES: list[Process[Any]] = [
     Local(),
     OpenAccount(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler()]
-PROCESSES += [CreateEntity(), UpdateEntity()]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Forward()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler(), Auditor()]
+PROCESSES += [CreateEntity(), UpdateEntity(), Forward()]
 
 
 def plugins() -> Plugins:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from processors.breakers import FIRST_REST_S, LONGEST_REST_S, Breakers
+from bridge.domain.event import Event
+from processors.breakers import FIRST_REST_S, LONGEST_REST_S, Breakers, circuit_of
 
 
 def opened(at: float = 0.0) -> Breakers:
@@ -61,3 +62,9 @@ def test_none_means_never() -> None:
     for _ in range(1000):
         breakers.failed("acme", "crm", "timeout", 0)
     assert breakers.rest("acme", "crm", 0) is None
+
+
+def test_each_webhook_of_a_tenant_is_a_circuit_of_its_own() -> None:
+    one, other = (Event({"source": f"/webhooks/{name}"}) for name in ("a", "b"))
+    assert circuit_of("crm", one) == circuit_of("crm", other) == "crm"
+    assert (circuit_of("webhook", one), circuit_of("webhook", other)) == ("webhook a", "webhook b")

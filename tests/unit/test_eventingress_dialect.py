@@ -29,7 +29,8 @@ from bridge.domain.view import EventSummary, EventView
 from bridge.ingress.messages import Message, Place
 from bridge.ingress.rows import Row
 from bridge.registry.system_types import SHIPPED_PROCESSES, SYSTEM_TYPES
-from web.dialects.eventingress import failures, requests, token, translate, wire
+from bridge.registry.webhooks import Wish
+from web.dialects.eventingress import failures, requests, token, translate, webhooks, wire
 
 KEY = "01234567-89ab-7def-8123-456789abcdef"
 ENTITY = "afa349d8-3dcd-4468-87db-020bdd4450b4"
@@ -44,6 +45,10 @@ def add(given_: wire.Reader) -> Any:
     return requests.event_type(given_, "acme", SHIPPED_PROCESSES)
 
 
+def subscribe(given_: wire.Reader) -> Wish:
+    return webhooks.wished(given_, (), new=True)
+
+
 def sent(**members: Any) -> requests.Sent:
     return wire.read(json.dumps({"eventType": "externaldata", "eventSubtype": "createentity"} | members).encode(), send)
 
@@ -56,7 +61,7 @@ def faults(body: bytes | dict[str, Any], into: Into) -> dict[str, str]:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"text"', b"{", b'{"a":NaN}', b"\xff", b'{"a":"\\ud800"}'])
 def test_only_an_object_is_a_request(body: bytes) -> None:
-    for into in (send, add, requests.filter_):
+    for into in (send, add, requests.filter_, subscribe):
         assert list(faults(body, into)) == [""]
 
 
@@ -118,6 +123,47 @@ def test_the_limits_are_those_of_the_document() -> None:
     assert sent(source="é" * 256, correlationId="🎉" * 512, priority=-(2**31)).priority == -(2**31)
 
 
+WISH = {"name": "mine", "url": "https://example.com/hooks?a=b", "secret": "long enough", "eventTypes": ["a:b", "a:b", "c:d"]}
+
+
+def test_a_webhook_is_read_with_what_it_leaves_out() -> None:
+    plain = wire.read(json.dumps(WISH | {"status": "Enabled", "deliveries": [], "type": None}).encode(), subscribe)
+    assert plain == Wish("mine", str(WISH["url"]), "long enough", ("a:b", "c:d"), enabled=True, addresses=(), batch=0)
+    for size, most in ((None, 100), (10, 10), (100, 100)):
+        assert wire.read(json.dumps(WISH | {"type": "Batch", "batchSize": size}).encode(), subscribe).batch == most
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "fault"),
+    [
+        ("url", "https://user:word@example.com/", "cannot be used: the URL has a user or password in it"),
+        ("url", "http://169.254.169.254/", "cannot be used: "),
+        ("url", "gopher://example.com/", "cannot be used: the URL is not an http or https one"),
+        ("secret", "short", "must have 8 characters at least"),
+        ("secret", "whsec_%%%", "cannot be used: what follows whsec_ is not base64"),
+        ("secret", "x" * 129, "is longer than 128 characters"),
+        ("secret", None, "is required"),
+        ("enabled", 1, "must be true or false"),
+        ("eventTypes", [], "must have 1 to "),
+        ("eventTypes", ["*", "a:b"], "has *, which means all of them, beside others"),
+        ("eventTypes", ["a", 1], "must have texts only"),
+        ("emailAddresses", ["a"] * 6, "must have 0 to 5 members"),
+        ("type", "single", "must be Single or Batch"),
+        ("batchSize", 9, "must be 10 to 100"),
+        ("batchSize", 101, "must be 0 to 100"),
+        ("odd", 1, "is not known here"),
+    ],
+)
+def test_what_is_wrong_with_a_webhook_is_said_without_its_secret(member: str, value: Any, fault: str) -> None:
+    body = json.dumps(WISH | {"type": "Batch", member: value}).encode()
+    ((name, said),) = faults(body, subscribe).items()
+    assert (name, said[: len(fault)]) == (member, fault)
+    with pytest.raises(InvalidEvent) as caught:
+        wire.read(body, subscribe)
+    attempted = json.loads(failures.answer_of(caught.value, "r").body)["data"][0]["attemptedValue"]
+    assert attempted == (None if member == "secret" else value)
+
+
 @pytest.mark.parametrize(
     ("pager", "fault"),
     [
@@ -148,14 +194,16 @@ def test_a_token_says_where_a_page_ended(ms: int, key: object) -> None:
 
 MEMBERS = ["eventType", "eventSubtype", "entityId", "source", "correlationId", "payload", "priority", "key", "displayName"]
 MEMBERS += ["eventSubtypes", "businessProcessType", "startDate", "endDate", "pager", "first", "after", "x", ""]
+MEMBERS += ["name", "url", "secret", "enabled", "eventTypes", "emailAddresses", "type", "batchSize"]
 ODD = [None, True, 0, -1, 2**70, 1.5, 1e300, "", " ", "externaldata", "createentity", ENTITY, "\0", "x" * 600, "2026-01-01"]
+ODD += ["*", "Batch", "https://example.com/", "http://[::1]:0", "whsec_%%%", ["*"], ["a:b"], 10]
 ODD += ["0000-00-00", "9999-12-31T23:59:59-23:59", "1-1-1"]
 VALUES = st.recursive(
     st.sampled_from(ODD) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=4),
     max_leaves=8,
 )
-INTO = st.sampled_from([send, add, requests.filter_])
+INTO = st.sampled_from([send, add, requests.filter_, subscribe])
 
 
 def known_faults(body: bytes, into: Into) -> list[str]:

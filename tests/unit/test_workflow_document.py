@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.errors import InvalidWorkflow
@@ -16,6 +17,7 @@ from bridge.workflows import graph, schema, yamltext
 from bridge.workflows.document import Workflow
 from bridge.workflows.limits import DEPTH, DOCUMENT_BYTES
 from bridge.workflows.reading import check, read
+from bridge.workflows.tasks import KINDS
 
 ORDER = """
 name: order
@@ -204,6 +206,52 @@ def test_an_order_or_a_cycle_is_found_in_every_graph(before: dict[str, list[str]
 
 def test_tasks_are_in_order() -> None:
     assert [task.name for task in check(with_tasks(nap("c", "b"), nap("b", "a"), nap("a"))).in_order] == ["a", "b", "c"]
+
+
+def found_faults(document: Any) -> list[str]:
+    """The places of a document's faults; none where it is read."""
+    try:
+        read(json.dumps(document).encode())
+    except InvalidWorkflow as err:
+        return [fault.pointer for fault in err.faults]
+    return []
+
+
+def every_place(value: Any, place: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(inner for step, member in members for inner in every_place(member, (*place, step)))]
+
+
+@given(
+    st.sampled_from(every_place(yamltext.read(ORDER))[1:]),
+    st.recursive(
+        SCALARS | FLOATS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=5
+    ),
+)
+@example(("tasks", 0, "type"), [])
+@example(("tasks", 0, "name"), {})
+@settings(max_examples=500)
+def test_whatever_stands_at_a_place_is_read_or_refused_with_a_place_that_is_there(place: tuple[Any, ...], put: Any) -> None:
+    document = yamltext.read(ORDER)
+    *way, last = place
+    inner = document
+    for step in way:
+        inner = inner[step]
+    inner[last] = put
+    for pointer in found_faults(document):
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+        there: Any = document
+        for step in steps[:-1]:
+            there = there[int(step)] if isinstance(there, list) else there[step]
+        assert isinstance(there, (dict, list)), pointer
+
+
+def test_the_documents_of_the_reference_are_read() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/workflows.md").read_text()
+    documents = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert [read(text.encode()).name for text in documents] == ["order", "nightly"]
+    assert all(f"`{kind}`" in page for kind in KINDS)
+    assert all(f"`{field.alias or name}`" in page for name, field in Workflow.model_fields.items())
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:

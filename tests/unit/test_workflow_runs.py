@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.domain import ids
+from bridge.domain.limits import JSON_DEPTH
 from bridge.workflows import run as kept
 from bridge.workflows import signals
 from bridge.workflows.advance import TOO_LARGE, advance, fresh
@@ -87,8 +88,8 @@ def test_a_process_runs_with_its_params_and_gives_its_result_on() -> None:
         results=[{"name": "all", "value": "$(task.b.results.data)"}],
     )
     (first,) = course.doing(RunProcess)
-    assert first == RunProcess(ids.task_id("r", "a", 1), "p", {"who": "Ada", "n": 5}, "a", 1)
-    assert course.end("a", data={"said": "hi"}) == [RunProcess(ids.task_id("r", "b", 1), "p", {"said": "<hi>"}, "b", 1)]
+    assert first == RunProcess(ids.task_id("r", "a", 1), "p", {"who": "Ada", "n": 5}, "a", 1, 1)
+    assert course.end("a", data={"said": "hi"}) == [RunProcess(ids.task_id("r", "b", 1), "p", {"said": "<hi>"}, "b", 1, 1)]
     assert course.run.status == "running"
     course.end("b", data=[1])
     assert (course.run.status, course.run.ended_ms) == ("succeeded", course.at)
@@ -280,7 +281,11 @@ def test_a_child_run_is_started_tells_its_parent_and_is_cancelled_with_it() -> N
         }
     )
     begun = advance(
-        started.id, None, child, Start(tenant="t", workflow="child", version=1, params={"x": 1}, parent=started.parent, hops=1), 5
+        started.id,
+        None,
+        child,
+        Start(tenant="t", workflow="child", version=1, trigger="workflow", params={"x": 1}, parent=started.parent, hops=1),
+        5,
     )
     done = advance(started.id, begun.run, child, TaskEnded(task="n", attempt=1), 6)
     told = [effect for effect in done.effects if isinstance(effect, TellRun)]
@@ -374,6 +379,20 @@ def test_a_cancelled_or_timed_out_run_can_be_retried_and_has_its_time_again() ->
     assert not retryable(course.run)
 
 
+def test_what_was_due_after_the_runs_own_end_does_not_happen() -> None:
+    course = Course(task("z", type="sleep", params={"duration": 90}), timeout=1)
+    course.give(Timer(due_ms=course.at + 10 * MINUTE))
+    assert (course.run.status, course.statuses()) == ("timedout", {"z": "cancelled"})
+
+
+def test_a_retry_of_one_task_begins_what_was_cancelled_with_it() -> None:
+    course = Course(task("a"), wait("w", timeout=1))
+    course.give(Timer(due_ms=course.at + MINUTE))
+    assert course.statuses() == {"a": "cancelled", "w": "timedout"}
+    course.give(Retry(task="w"))
+    assert course.statuses() == {"a": "running", "w": "waiting"}
+
+
 def test_an_events_run_has_its_data_as_params() -> None:
     event = {"type": "x", "data": {"who": "Ada", "data": "mine", "event": "mine"}}
     values = {name: f"$(params.{name})" for name in ("event", "data", "who")}
@@ -427,6 +446,24 @@ def test_what_a_run_keeps_is_bounded() -> None:
         TOO_LARGE,
         {"w": "cancelled", "a": "cancelled"},
     )
+
+
+def test_reasons_are_bounded() -> None:
+    course = Course(task("a"))
+    course.give(TaskEnded(task="a", attempt=1, status="failed", reason="y" * 5000))
+    assert (len(course.run.message), len(course.run.task("a").message)) == (1024, 1024)
+
+
+def test_numbers_of_any_size_and_deep_values_go_through() -> None:
+    deep: Any = 2**70
+    for _ in range(JSON_DEPTH):
+        deep = [deep]
+    course = Course(
+        task("a", params={"x": "$(params.data)", "y": "<$(params.data)>"}), wait("w"), start={"params": {"data": deep}}
+    )
+    assert course.doing(RunProcess)[0].data["x"] == deep
+    with pytest.raises(ValueError, match="deep"):
+        signals.decode(b'{"signal":"callback","topic":"t","results":{"data":' + b"[" * 5000 + b"]" * 5000 + b"}}")
 
 
 def test_references_cannot_be_multiplied() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from bridge.domain.errors import BridgeError, NotAuthenticated, Quota, TooManyRequests
+from bridge.domain.limits import Window
 from bridge.domain.moments import iso
 from bridge.domain.principal import Principal, TokenScope
 from bridge.tokens.holder import TokenHolder
@@ -26,6 +27,9 @@ from web.services import Services
 TENANT: Final = "x-tenant-id"
 CORRELATION: Final = "x-correlation-id"
 
+OTHER_WINDOWS: Final = (Window(50, 1), Window(1500, 60))
+"""How often a tenant may ask `/eventnotifications` and `/webhooks`, together."""
+
 Operation = Callable[[Request, Services, Principal], Awaitable[Answer]]
 
 
@@ -33,17 +37,19 @@ def called(operation: Operation, scope: TokenScope) -> Handler:
     """
     Make the handler of an operation that a scope opens; it is called with the tenant's principal.
 
-    Only what the scope of messages opens fills the tenant's windows.
+    Only what the scope of messages opens fills the tenant's windows, and tells of them; all else has one that is wide.
     """
-    counts = scope is TokenScope.EVENT_INGRESS
+    messages = scope is TokenScope.EVENT_INGRESS
 
     async def handle(request: Request, services: Services) -> Answer:
         holder = await services.ingress.tokens.holder(_bearer(request))
         state: tuple[Header, ...] = ()
         try:
-            if counts:
+            if messages:
                 windows = services.registry.ingress_windows(holder.tenant)
                 state = _left(await services.ingress.requests.count(holder.tenant, windows))
+            else:
+                await services.ingress.others.count(holder.tenant, OTHER_WINDOWS)
             answer = _stranger(request, holder)
             if answer is None:
                 answer = await operation(request, services, holder.require(scope))
@@ -51,7 +57,7 @@ def called(operation: Operation, scope: TokenScope) -> Handler:
             if err.status == BridgeError.status:  # a fault of ours: the edge logs it
                 raise
             answer = answer_of(err, request.request_id)
-            if isinstance(err, TooManyRequests):
+            if messages and isinstance(err, TooManyRequests):
                 state = _until(err.retry_after_s)
             err.__traceback__ = None  # as in web.http.exchange
         return Answer(answer.status, answer.body, (*answer.headers, *state, *_correlation(request)))

@@ -7,10 +7,13 @@ import time
 import uuid
 from typing import Any, Final
 
+from bridge.credentials import Unopenable
+from bridge.domain.errors import Unavailable
 from bridge.domain.moments import iso
 from bridge.domain.principal import Principal
-from bridge.egress.addresses import networks
+from bridge.egress.addresses import Networks, networks
 from bridge.egress.errors import EgressError
+from bridge.egress.signing import key_of
 from bridge.egress.urls import URL_CHARS, url_fault
 from bridge.notifications.deliveries import Delivery, last_deliveries
 from bridge.notifications.notice import Notice
@@ -28,6 +31,7 @@ SECRET_CHARS: Final = 8
 ADDRESSES: Final = 5
 BATCH: Final = (10, 100)
 TEST: Final = "webhooks:test"
+SHUT: Final = "the webhook's secret cannot be decrypted; give it a new one"
 KINDS: Final = ("Single", "Batch")
 
 
@@ -39,7 +43,7 @@ async def list_webhooks(_request: Request, services: Services, caller: Principal
 
 async def add_webhook(request: Request, services: Services, caller: Principal) -> Answer:
     """Answer `POST /v1/webhooks`."""
-    wish = await read(request, lambda given: _wish(given, services, new=True))
+    wish = await _read(request, services, new=True)
     made = await create_webhook(services.changes, services.ingress.vault, caller.tenant, wish)
     return answer_with({"webhookId": made.id})
 
@@ -54,7 +58,7 @@ async def update_webhook(request: Request, services: Services, caller: Principal
     """Answer `PUT /v1/webhooks/{id}`: an empty secret keeps the one that it has; what was disabled is tried again."""
     name = request.path_params["webhook_id"]
     find_webhook(services.registry, caller.tenant, name)
-    wish = await read(request, lambda given: _wish(given, services, new=False))
+    wish = await _read(request, services, new=False)
     await replace_webhook(services.changes, services.ingress.vault, caller.tenant, name, wish)
     return answer_with({"webhookId": name})
 
@@ -75,20 +79,31 @@ async def test_webhook(request: Request, services: Services, caller: Principal) 
     except EgressError as err:
         status = "TimedOut" if err.code == "timeout" else "Failed"
         return answer_with({"delivery": {"status": status, "httpStatusCode": None, "reason": str(err)}})
+    except Unopenable:
+        return answer_with({"delivery": {"status": "Failed", "httpStatusCode": None, "reason": SHUT}})
     status = "Successful" if 200 <= reply.status < 300 else "Failed"
     return answer_with({"delivery": {"status": status, "httpStatusCode": reply.status, "reason": None}})
 
 
-def _wish(given: Reader, services: Services, *, new: bool) -> Wish:
+async def _read(request: Request, services: Services, *, new: bool) -> Wish:
+    """Read the body. Raises: InvalidEvent; Unavailable for a secret where the operator has set no key to encrypt it with."""
+    allowed = networks(services.settings.egress_allowed_networks)
+    wish = await read(request, lambda given: wished(given, allowed, new=new))
+    if wish.secret and not services.ingress.vault.has_key:
+        raise Unavailable("No secret can be kept here: EVB_SECRET_KEYS is empty.")
+    return wish
+
+
+def wished(given: Reader, allowed: Networks, *, new: bool) -> Wish:
     """Read a webhook's configuration. What `GET` answers beside that is passed over, so that it can be sent back."""
     for answered in ("id", "status", "statusReason", "deliveries"):
         given.raw(answered)
     name = given.text("name", CHARS, required=True)
     url, secret = given.text("url", URL_CHARS, required=True), given.text("secret", CHARS, required=new)
-    if url and (fault := url_fault(url, networks(services.settings.egress_allowed_networks))):
+    if url and (fault := url_fault(url, allowed)):
         given.complain("url", f"cannot be used: {fault}", None)
-    if 0 < len(secret) < SECRET_CHARS:
-        given.complain("secret", f"must have {SECRET_CHARS} characters at least", None)
+    if secret and (fault := _secret_fault(secret)):
+        given.complain("secret", fault, None)
     types = given.texts("eventTypes", len(TYPES) + 50, CHARS, required=True)
     if ALL in types and len(types) > 1:
         given.complain("eventTypes", f"has {ALL}, which means all of them, beside others", None)
@@ -101,6 +116,16 @@ def _wish(given: Reader, services: Services, *, new: bool) -> Wish:
         addresses=tuple(given.texts("emailAddresses", ADDRESSES, 254)),
         batch=_batch(given),
     )
+
+
+def _secret_fault(secret: str) -> str:
+    if len(secret) < SECRET_CHARS:
+        return f"must have {SECRET_CHARS} characters at least"
+    try:
+        key_of(secret)
+    except ValueError as err:
+        return f"cannot be used: {err}"
+    return ""
 
 
 def _batch(given: Reader) -> int:

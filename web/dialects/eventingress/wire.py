@@ -15,6 +15,8 @@ from bridge.domain.errors import Fault, InvalidEvent
 from bridge.domain.moments import moment_ms
 
 SHOWN_BYTES: Final = 512
+HIDDEN: Final = "secret"
+"""The member whose value no answer repeats."""
 INT32: Final = 2**31
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 REQUIRED, KIND, FORM, UNKNOWN = "REQUIRED", "WRONG_TYPE", "INVALID", "UNKNOWN_MEMBER"
@@ -141,7 +143,8 @@ class Reader:
 
     def complain(self, name: str, detail: str, value: T, code: str = FORM) -> T:
         """Note a fault of a member, and give the value to go on with."""
-        self.faults.append(Wrong(f"{self._prefix}{name}", detail, _shown(self._given.get(name, b"")), code))
+        attempted = None if name == HIDDEN else _shown(self._given.get(name, b""))
+        self.faults.append(Wrong(f"{self._prefix}{name}", detail, attempted, code))
         return value
 
     def finish(self) -> None:
