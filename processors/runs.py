@@ -86,7 +86,7 @@ class _Making:
 
     def _task(self, effect: RunProcess) -> Output:
         more = {RUN: self._run.id, TASK: effect.task, ATTEMPT: str(effect.attempt)}
-        event = self._own(effect.id, "flow.task", effect.data, self._run.hops, more)
+        event = self._own(effect.id, "flow.task", effect.data, effect.hops, more)
         topic, partition, offset = self._event.attributes[PLACE].rsplit("/", 2)
         redelivery = Redelivery(
             process=effect.process,
@@ -114,6 +114,7 @@ class _Making:
             tenant=tenant,
             workflow=effect.workflow,
             version=version.number,
+            trigger="workflow",
             initiated_by=self._run.id,
             params=effect.params,
             parent=parent,
