@@ -50,6 +50,7 @@ from processors.retrying import Retries
 from processors.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
 from processors.router import Router
 from processors.runs import Runs
+from processors.schedules import Schedules
 from processors.shares import Shares
 from processors.states import States
 from processors.surroundings import Surroundings, Topics
@@ -104,6 +105,7 @@ class Parts:
         tables = make_tables(self.app, settings, source, (*plugins.states, RUNS))
         self._executions = tables.executions
         self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
+        self._schedules = Schedules(registry, outbox, names.signals)
         aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
         room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
         around = Surroundings(
@@ -219,6 +221,7 @@ class Parts:
             self._run(self._mover.run())
         if self._timers is not None:
             self._run(self._timers.run())
+            self._run(self._schedules.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 
     def _witness(self) -> Witness:

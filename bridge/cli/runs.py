@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`evb runs`: look a run of a workflow up as a tree of its tasks, end it, or go on from what failed."""
+"""`evb runs`: look a run of a workflow up as a tree of its tasks, approve, end it, or go on from what failed."""
 
 from __future__ import annotations
 
 import asyncio
+import getpass
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ from bridge.settings import Settings
 from bridge.workflows.retrying import retryable
 from bridge.workflows.run import Run
 from bridge.workflows.shown import document
-from bridge.workflows.signals import Cancel, Retry
+from bridge.workflows.signals import Approval, Cancel, Retry
 from bridge.workflows.tree import tree
 
 app = typer.Typer(no_args_is_help=True, help="Show runs of workflows, end them, and go on from what failed.")
@@ -79,6 +80,29 @@ def retry(
 
     asyncio.run(ask(operator_settings(data)))
     out.print(f"✓ run {which} of {tenant} is told to go on", markup=False)
+
+
+@app.command()
+def approve(
+    tenant: Tenant,
+    which: Which,
+    task: Annotated[str, typer.Argument(help="Name of the approval that waits.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Say no: the task fails.")] = False,
+    comment: Annotated[str, typer.Option(help="What later tasks and whoever looks the run up are told.")] = "",
+    data: Data = None,
+) -> None:
+    """Say yes, or no, to an approval that a run waits for."""
+
+    async def ask(settings: Settings) -> None:
+        async with using_runs(settings) as runs:
+            state = (await runs.find(tenant, which)).task(task)
+            if not state.active:
+                raise Conflict(f"The run does not wait for {task}: it is {state.status}.")
+            said = Approval(task=task, approved=not reject, by=getpass.getuser(), comment=comment)
+            await runs.signal(tenant, which, said)
+
+    asyncio.run(ask(operator_settings(data)))
+    out.print(f"✓ {task} of run {which} is {'rejected' if reject else 'approved'}", markup=False)
 
 
 async def _find(settings: Settings, tenant: str, which: str) -> Run:

@@ -12,6 +12,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
+from bridge.domain import ids
 from bridge.domain.errors import NotFound, TooLarge, ViewUnavailable
 from bridge.redis import operations
 from bridge.redis.keys import Keys
@@ -33,14 +34,16 @@ class Runs:
     def __init__(self, settings: Settings, pipe: Pipe, sender: Sender) -> None:
         self._pipe, self._sender, self._keys = pipe, sender, Keys(settings.topic_prefix)
 
-    async def start(self, start: Start) -> Run:
+    async def start(self, start: Start, cause: str = "") -> Run:
         """
         Start a run, and give it as it is before anything of it has begun.
 
-        Again:  another run.
+        Again:  another run; with the same `cause` the same one, as it is now.
         Raises: BrokerUnavailable, TooLarge, also where the run could keep nothing beside its params.
         """
-        run_id, at_ms = str(uuid7()), _now_ms()
+        run_id, at_ms = ids.run_id(cause, start.workflow) if cause else str(uuid7()), _now_ms()
+        if cause and (known := await self._known(start.tenant, run_id)) is not None:
+            return known
         run = fresh(run_id, start, at_ms)
         written = encode(run)
         if len(written) > RUN_BYTES:
@@ -66,6 +69,13 @@ class Runs:
             return decode(await kept(self._pipe, self._keys, tenant, RUNS, run_id))
         except NotFound:
             raise NotFound("There is no run of this id.") from None
+
+    async def _known(self, tenant: str, run_id: str) -> Run | None:
+        """Give a run that was started before; where nobody can say so now, a second start will change nothing."""
+        try:
+            return await self.find(tenant, run_id)
+        except (NotFound, ViewUnavailable):
+            return None
 
     async def _show(self, run: Run, written: bytes) -> None:
         """Let look-ups find a run that no worker has come to; without Redis they find it once one has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 import uuid
@@ -28,7 +29,7 @@ from bridge.runs.runs import Runs
 from bridge.runs.sending import Sender
 from bridge.settings import Settings
 from bridge.workflows.reading import check
-from bridge.workflows.run import Run
+from bridge.workflows.run import Run, decode
 from bridge.workflows.signals import Callback, Cancel, Retry, Start
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
@@ -244,3 +245,52 @@ def test_no_task_is_lost_or_done_again_whatever_is_killed(stack: StackOfTests, t
         for record in records(settings.kafka.bootstrap_servers, topics.results("quick").name(settings))
     )
     assert len(published) == 360, "one execution per task and run, each of which may have published twice around a kill"
+
+
+def test_one_cause_starts_one_run(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    tenant = set_up(settings, workflow("once", adds("add", 1)))
+    wanted = Start(tenant=tenant, workflow="once", version=1)
+
+    async def twice(runs: Runs) -> list[str]:
+        return [(await runs.start(wanted, cause)).id for cause in ("a", "a", "b", "", "")]
+
+    with working(stack, settings, tmp_path, processes="quick") as worker:
+        one, again, other, *more = with_runs(settings, twice)
+        assert one == again
+        assert len({one, other, *more}) == 4
+        ended(settings, tenant, one, other, *more)
+        worker.settle(settings)
+    assert len([*records(settings.kafka.bootstrap_servers, topics.results("quick").name(settings))]) == 4
+
+
+def test_a_schedule_starts_one_run_per_time_though_every_worker_starts_it(
+    stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, moved = site(stack), tmp_path / "clock"
+    moved.write_text("0")
+    monkeypatch.setitem(os.environ, "TEST_CLOCK", str(moved))
+    every_minute = {"schedule": {"enabled": True, "cron": "* * * * *", "timezone": "Europe/Berlin"}}
+    tenant = set_up(settings, workflow("ticks", adds("add", 1), triggers=every_minute), workflow("other", adds("add", 1)))
+
+    def runs() -> dict[str, Run]:
+        found = {}
+        for record in records(settings.kafka.bootstrap_servers, topics.RUNS.name(settings)):
+            if record.value():
+                run = decode(record.value() or b"")
+                found[run.id] = run
+        return found
+
+    with (
+        working(stack, settings, tmp_path, "0", "quick") as one,
+        working(stack, settings, tmp_path, "1", "quick"),
+    ):
+        moved.write_text("180000")
+        until(lambda: len(runs()) >= 3, "three minutes have passed for both")
+        one.settle(settings)
+        started = runs()
+    times = [run.labels["scheduledFor"] for run in started.values()]
+    assert len(set(times)) == len(times), "one run for each time"
+    assert {run.workflow for run in started.values()} == {"ticks"}
+    assert {run.trigger for run in started.values()} == {"schedule"}
+    assert {run.tenant for run in started.values()} == {tenant}

@@ -39,6 +39,7 @@ def test_runs_are_shown_ended_and_retried(stack: StackOfTests, tmp_path: Path) -
     tenant = set_up(
         settings,
         workflow("waits", task("wait", "eventwait", params={"topic": "paid"}), adds("then", 1, "wait")),
+        workflow("asks", task("may", "approval", params={}), adds("then", 1, "may")),
         workflow("fails", task("bad", "process", processRef="slow", params={}), adds("after", 1, "bad")),
     )
     with working(stack, settings, tmp_path, processes="quick,slow"):
@@ -60,6 +61,13 @@ def test_runs_are_shown_ended_and_retried(stack: StackOfTests, tmp_path: Path) -
             evb(settings, "retry", tenant, fails, "--task", "after")
         evb(settings, "retry", tenant, fails, "--task", "bad")
         until(lambda: shown(settings, tenant, fails)["retries"] == 1, "it is retried")
+        (yes,), (no,) = start(settings, tenant, "asks"), start(settings, tenant, "asks")
+        for run_id, arguments, status in ((yes, (), "succeeded"), (no, ("--reject", "--comment", "too dear"), "failed")):
+            until(lambda: shown(settings, tenant, run_id)["isAwaitingApproval"], "it asks")  # noqa: B023  used at once
+            evb(settings, "approve", tenant, run_id, "may", *arguments)
+            until(lambda: shown(settings, tenant, run_id)["status"] == status, f"it has {status}")  # noqa: B023
+        with pytest.raises(Conflict, match="does not wait for may: it is succeeded"):
+            evb(settings, "approve", tenant, yes, "may")
     for command in ("get", "cancel", "retry"):
         for owner, run_id in ((tenant, str(uuid.uuid4())), ("somebody", waits)):
             with pytest.raises(NotFound):

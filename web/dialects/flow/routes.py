@@ -9,9 +9,10 @@ from bridge.authenticate import FlowCaller
 from bridge.domain.errors import Fault, NotAllowed, NotFound
 from bridge.domain.principal import FlowScope
 from bridge.workflows.document import Workflow
+from bridge.workflows.drawing import svg
 from bridge.workflows.run import Run
 from bridge.workflows.signals import Callback
-from bridge.workflows.triggers import UNKNOWN_RUN
+from bridge.workflows.triggers import UNKNOWN_RUN, UNKNOWN_WORKFLOW
 from web.dialects.flow import reading, requests, translate
 from web.dialects.flow.calling import Operation, called
 from web.dialects.flow.failures import JSON, NotStarted, answer_of
@@ -21,16 +22,18 @@ from web.http.messages import Answer, Request, Route
 from web.services import Services
 
 DIALECT: Final = "flow"
-SLACK, GITHUB = "x-slack-signature", "x-github-event"
+SLACK, GITHUB, DELIVERY = "x-slack-signature", "x-github-event", "x-github-delivery"
 SLACK_TYPES: Final = ("event_callback", "shortcut")
 LINKS: Final = ("created", "deleted")
+PICTURE: Final = ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")
+"""Nothing in a picture may run or be fetched."""
 
 
 async def accept_event(request: Request, services: Services, caller: FlowCaller) -> Answer:
     """Answer `POST /event` with the run that the event has started."""
     event = await reading.event_of(request)
     name = requests.workflow_of(request.query) or translate.workflow_of_subject(event.get("subject", ""))
-    cause = Cause("event", event, {"event": event})
+    cause = Cause("event", event, {"event": event}, translate.key_of(event))
     return _shown(*await start_one(services, caller, name, cause))
 
 
@@ -45,7 +48,8 @@ async def accept_webhook(request: Request, services: Services, caller: FlowCalle
             raise InvalidRequest(Fault("/type", f"must be url_verification, {' or '.join(SLACK_TYPES)}"))
     elif GITHUB in request.headers:
         if not _links(request, body):
-            await start_all(services, caller, Cause("github", body, {"data": body}))
+            delivery = request.headers.get(DELIVERY, "")
+            await start_all(services, caller, Cause("github", body, {"data": body}, f"github/{delivery}" if delivery else ""))
         return Answer(200)
     return _shown(*await start_one(services, caller, name, Cause("webhook", body, {"data": body})))
 
@@ -66,6 +70,17 @@ async def show_run(request: Request, services: Services, caller: FlowCaller) -> 
         raise NotAllowed("another team")
     run = await _run(services, caller, requests.run_id_of(request.path_params["id"]))
     return _shown(run, services.registry.workflows.version(run.tenant, run.workflow, run.version))
+
+
+async def draw_run(request: Request, services: Services, caller: FlowCaller) -> Answer:
+    """Answer `GET /team/{team}/workflowrun/{id}/svg` with a picture of the run's tasks."""
+    if request.path_params["team"] != caller.tenant:
+        raise NotAllowed("another team")
+    run = await _run(services, caller, requests.run_id_of(request.path_params["id"]))
+    workflow = services.registry.workflows.version(run.tenant, run.workflow, run.version)
+    if workflow is None:
+        raise NotStarted(UNKNOWN_WORKFLOW)
+    return Answer(200, svg(run, workflow).encode(), (("content-type", "image/svg+xml"), PICTURE))
 
 
 async def _run(services: Services, caller: FlowCaller, run_id: str) -> Run:
@@ -108,4 +123,5 @@ ROUTES: Final = (
     _route("POST", "/webhook", accept_webhook),
     _route("POST", "/trigger/webhook", accept_webhook),
     _route("GET", "/team/{team}/workflowrun/{id}", show_run, FlowScope.WORKFLOWRUN_READ),
+    _route("GET", "/team/{team}/workflowrun/{id}/svg", draw_run, FlowScope.WORKFLOWRUN_READ),
 )

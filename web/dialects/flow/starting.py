@@ -17,11 +17,16 @@ from web.services import Services
 
 
 class Cause(NamedTuple):
-    """What starts runs: the trigger, what its conditions look at, and the params that runs get."""
+    """
+    What starts runs: the trigger, what its conditions look at, and the params that runs get.
+
+    `key` names it where the sender has given it a name: it starts each workflow once, however often it comes.
+    """
 
     trigger: TriggerName
     facts: Any
     params: dict[str, Any]
+    key: str = ""
 
 
 async def start_one(services: Services, caller: FlowCaller, name: str, cause: Cause) -> tuple[Run, Workflow | None]:
@@ -70,4 +75,4 @@ async def _start(services: Services, caller: FlowCaller, version: WorkflowVersio
         initiated_by=caller.name,
         params=cause.params,
     )
-    return await services.flow.runs.start(wanted)
+    return await services.flow.runs.start(wanted, f"{caller.tenant}/{cause.key}" if cause.key else "")
