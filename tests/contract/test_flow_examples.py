@@ -4,8 +4,8 @@ The Flow dialect's examples, each sent through both doors on the real stack, eac
 
 The document shows paths, parameters and content types; they are used as they stand there. `workflows` are the team's, `before`
 what is sent first, `starts` the workflows of which runs must have begun. `<team>` and `<token>` are the team's own, `<run>` is
-the run that was started last; in an answer, `<uuid>`, `<moment>` and `<number>` are any. An answer without a body has none; `holds` are texts of one
-that is no JSON.
+the run that was started last; in an answer, `<uuid>`, `<moment>` and `<number>` are any. An answer without a body has none;
+`holds` are texts of one that is no JSON.
 """
 
 from __future__ import annotations
