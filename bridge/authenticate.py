@@ -18,9 +18,9 @@ from functools import lru_cache
 from typing import Final
 
 from bridge.credentials import digest
-from bridge.domain.errors import NotAuthenticated
+from bridge.domain.errors import NotAllowed, NotAuthenticated
 from bridge.domain.limits import LOOP_BYTES
-from bridge.domain.principal import Principal, Scope
+from bridge.domain.principal import FlowScope, Principal, Scope
 from bridge.registry.objects import SigningSecret
 from bridge.registry.view import Environment, KeyedSecret, View
 
@@ -66,6 +66,33 @@ def by_pair(registry: View, dialect: str, text: str) -> PairHolder:
     if pair.dialect != dialect or not pair.valid(int(time.time() * 1000)) or not registry.active(pair.tenant):
         raise NotAuthenticated
     return PairHolder(Principal(pair.tenant, _PAIR_SCOPES, pair.name), environment, pair.name, pair.id)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowCaller:
+    """Who calls Flow's API: a tenant, the token's name and scopes, and the one workflow that it opens (empty: all of them)."""
+
+    tenant: str
+    name: str
+    scopes: frozenset[str]
+    workflow: str = ""
+
+    def require(self, scope: FlowScope) -> None:
+        """Raises: NotAllowed where the scope is not held."""
+        if scope.value not in self.scopes:
+            raise NotAllowed(scope)
+
+    def opens(self, workflow: str) -> bool:
+        """Say whether the caller may have to do with a workflow."""
+        return self.workflow in ("", workflow)
+
+
+def by_flow_token(registry: View, text: str) -> FlowCaller:
+    """Raises: NotAuthenticated for a token that is unknown, revoked or expired, and for one of a closed tenant."""
+    found = registry.flow_tokens.token(digest(text))
+    if found is None or not found.valid(int(time.time() * 1000)) or not registry.active(found.tenant):
+        raise NotAuthenticated
+    return FlowCaller(found.tenant, found.name, frozenset(found.scopes), found.workflow)
 
 
 def by_signature(registry: View, body: bytes, header: str, source: str | None) -> Principal:

@@ -54,6 +54,12 @@ def new_client_secret() -> NewKey:
     return NewKey(text, digest(text).hex(), f"{text[: len(CLIENT_PREFIX) + 4]}…{text[-4:]}")
 
 
+def new_flow_token(prefix: str) -> NewKey:
+    """Make a token of Flow's API, of 256 random bits; what it begins with says its kind."""
+    text = prefix + secrets.token_urlsafe(RANDOM_BYTES)
+    return NewKey(text, digest(text).hex(), f"{text[: len(prefix) + 4]}…{text[-4:]}")
+
+
 def digest(text: str) -> bytes:
     """
     Give the SHA-256 by which an API key is known.

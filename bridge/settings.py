@@ -140,6 +140,16 @@ class Settings(BaseSettings):
         pattern=r"^(/[a-z0-9-]{1,30})?$",
         description="Path under which the Buildable dialect is mounted as well, such as `/buildable`; empty: its own paths only.",
     )
+    flow_query_tokens: bool = Field(
+        False,
+        description="Whether Flow's API takes a token as `access_token` in the query as well, for senders that cannot set a "
+        "header. Proxies log queries.",
+    )
+    flow_anonymous_tenant: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$",
+        description="Tenant for which anybody may use Flow's API without a token; empty: nobody.",
+    )
     max_body_bytes: int = Field(limits.BODY_BYTES, ge=1024, le=5 * limits.MIB, description="Largest request body of the doors.")
     read_timeout_s: float = Field(
         5.0, gt=0, le=60, description="A request's headers, and then its body, must arrive within this time."

@@ -75,6 +75,8 @@ CLAIMS = Topic(
 BUILDABLE_RESULTS = Topic(
     "results.buildable", "event key", "delete", "retention_hours", "web: outputs of finished transactions", "consumers"
 )
+SIGNALS = Topic("signals", "<tenant>/<run id>", "delete", "retention_hours", "web, worker", "router")
+RUNS = Topic("runs", "<tenant>/<run id>/<version>", "compact", None, "worker", "states table, rebuild")
 NOTIFICATIONS = Topic("notifications", "tenant", "delete", "retention_hours", "worker", "polling feeds")
 USAGE = Topic(
     "usage",
@@ -99,6 +101,8 @@ def catalogue(settings: Settings) -> tuple[Topic, ...]:
         CLAIMS,
         BUILDABLE_RESULTS,
         NOTIFICATIONS,
+        SIGNALS,
+        RUNS,
         USAGE,
         *map(retries, tiers(settings.retry_tiers)),
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Writes the generated blocks of the reference pages from the catalogues: settings, topics, the command line.
+Writes the generated blocks of the reference pages from the catalogues: settings, topics, the command line; and whole files.
 
 `python docs/generate.py` rewrites the pages, `--check` only says which are stale (exit code 1). A block lies between
 `<!-- generated: NAME -->` and `<!-- end -->`; everything around it is written by hand.
@@ -25,6 +25,7 @@ from bridge.cli.main import app
 from bridge.metrics import described
 from bridge.settings import AMBIENT, Settings, variables
 from bridge.topics import Topic, catalogue, results
+from bridge.workflows import schema
 from web.http.problem_types import by_status
 
 DOCS = Path(__file__).parent
@@ -116,9 +117,15 @@ def pages() -> list[Path]:
     return [page for page in sorted(DOCS.rglob("*.md")) if BLOCK.search(page.read_text())]
 
 
+def files() -> dict[Path, str]:
+    """Give the files that are generated as a whole."""
+    return {DOCS / "reference" / "workflow.schema.json": schema.text()}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Rewrite the stale pages, or with `--check` name them; gives the exit code."""
-    stale = [(page, text) for page in pages() if (text := rendered(page)) != page.read_text()]
+    wanted = {page: rendered(page) for page in pages()} | files()
+    stale = [(page, text) for page, text in wanted.items() if not page.exists() or text != page.read_text()]
     for page, text in stale:
         if "--check" not in arguments:
             page.write_text(text)

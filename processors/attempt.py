@@ -95,6 +95,11 @@ class Attempt:
         return self.made < self.number
 
     @property
+    def silent(self) -> bool:
+        """Whether it leaves no record where it completes: a signal, of which the run itself tells."""
+        return self.given.redelivery is None and self.given.record.topic == self.around.topics.signals
+
+    @property
     def circuit(self) -> tuple[str, str]:
         """What its breaker is about: the tenant, and the process or webhook."""
         return self.given.event.tenant, circuit_of(self.process.name, self.given.event)

@@ -23,7 +23,7 @@ from bridge.domain.execution import Execution, ResultRef, Status
 from bridge.executions import decode, encode
 from bridge.kafka.producer import ANY_PARTITION
 from bridge.notifications.deliveries import WEBHOOK, webhook_of
-from processors import notices, records
+from processors import notices, records, tasks
 from processors.clock import now_ms
 from processors.ending import doubt
 from processors.outbox import Record, Report
@@ -64,15 +64,20 @@ class Delivery:
             self._pending = 1
             self._let_wait(self._confirmed)
         for index, output in enumerate(verdict.outputs):
-            topic = around.topics.events if output.event else around.topics.results_prefix + attempt.process.name
-            own = output.event is not None and "partitionkey" in output.event.attributes
-            partition = ANY_PARTITION if own else attempt.given.record.partition
-            record = Record(topic, output.key, output.value, output.headers, partition)
-            around.outbox.send(record, partial(self._output_sent, index, output))
+            around.outbox.send(self._record(output), partial(self._output_sent, index, output))
         for step in steps:
             Telling(attempt, step, self._confirmed).begin()
         if not self._pending:
             self._write()
+
+    def _record(self, output: Output) -> Record:
+        topics, name = self._attempt.around.topics, self._attempt.process.name
+        if output.topic:
+            return Record(topics.prefix + output.topic, output.key, output.value, output.headers, ANY_PARTITION)
+        topic = topics.events if output.event else topics.results_prefix + name
+        own = output.event is not None and "partitionkey" in output.event.attributes
+        partition = ANY_PARTITION if own else self._attempt.given.record.partition
+        return Record(topic, output.key, output.value, output.headers, partition)
 
     def _output_sent(self, index: int, output: Output, error: KafkaError | None, message: Any) -> None:
         if error is not None:
@@ -82,7 +87,7 @@ class Delivery:
         elif output.event is not None:
             projection = self._attempt.around.projection
             projection.emitted(output.event, message.timestamp()[1], message.partition(), message.offset())
-        else:
+        elif not output.topic:
             ref = ResultRef(output.id, output.type, message.topic(), message.partition(), message.offset())
             self._refs.append((index, ref))
         self._confirmed()
@@ -122,13 +127,30 @@ class Delivery:
             attempt.around.states.write(attempt, self._verdict.kept, value, end)
 
     def _end(self, execution: Execution, record: Record, recorded: Report) -> None:
-        """Send the execution's record, after the notice of its outcome where somebody waits for one."""
-        attempt = self._attempt
-        send = partial(attempt.around.outbox.send, record, recorded)
-        if execution.status.final and notices.concerns(attempt):
-            Telling(attempt, notices.outcome(attempt, execution), send).begin()
+        """Send the execution's record, after its outcome was told to those who wait for it: a run, or the sender of a message."""
+        attempt, final = self._attempt, execution.status.final
+        if attempt.silent and execution.status is Status.COMPLETED:
+            self._pass_over()
+            return
+        then: Callable[[], None] = partial(attempt.around.outbox.send, record, recorded)
+        if final and notices.concerns(attempt):
+            then = Telling(attempt, notices.outcome(attempt, execution), then).begin
+        if final and tasks.concerns(attempt):
+            attempt.around.outbox.send(tasks.ended(attempt, execution), partial(self._signalled, then))
         else:
-            send()
+            then()
+
+    def _signalled(self, then: Callable[[], None], error: KafkaError | None, _: Any) -> None:
+        if error is not None:
+            doubt("a run could not be told of its task", error=error.str(), execution=self._attempt.execution_id)
+        if self._attempt.window.alive:
+            then()
+
+    def _pass_over(self) -> None:
+        """Finish without a record: what has been changed is the state, and that is known."""
+        self._attempt.around.projection.stopped(self._attempt.execution_id)
+        self._measure(now_ms())
+        self._finished()
 
     def repeat(self, value: bytes) -> None:
         """Send the record of an execution whose results and state Kafka has."""

@@ -19,7 +19,10 @@ from bridge.domain.errors import Fault, InvalidEvent
 from bridge.domain.event import Event
 from bridge.domain.redelivery import Redelivery
 from bridge.registry.fields import TENANT_NAME
+from bridge.runs.carried import RUNS
 
+PLACE = "recordplace"
+"""Attribute that signals get here: `<topic>/<partition>/<offset>` of their record."""
 TENANT = re.compile(TENANT_NAME).fullmatch
 """A name is part of keys, which have to be read again."""
 
@@ -55,6 +58,15 @@ def of_events(record: Any) -> Given:
     return Given(record, event)
 
 
+def of_signals(record: Any) -> Given:
+    """Read a record of the signals topic; the event says where it lies. Raises: InvalidEvent."""
+    event = of_events(record).event
+    if not event.attributes.get("partitionkey"):
+        raise InvalidEvent(Fault("header:ce_partitionkey", "is missing: it names the run"))
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    return Given(record, Event({**event.attributes, PLACE: place}, event.data))
+
+
 def of_redeliveries(record: Any) -> Given:
     """Read a record of the redeliveries topic. Raises: InvalidEvent."""
     again = redeliveries.redelivery_of(record.headers)
@@ -64,4 +76,6 @@ def of_redeliveries(record: Any) -> Given:
     event = of_events(original).event
     if again.replayed_from:
         event = Event({**event.attributes, "replayedfrom": again.replayed_from}, event.data)
+    if again.process == RUNS:
+        event = Event({**event.attributes, PLACE: f"{again.topic}/{record.partition}/{again.offset}"}, event.data)
     return Given(original, event, again)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,7 +31,11 @@ class Unpublishable(Exception):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """One record that an outcome asks for; `event` is set for an emitted event and None for a result."""
+    """
+    One record that an outcome asks for; `event` is set for an emitted event and None for a result.
+
+    `topic` is where it goes otherwise, to the partition of its key: the name without the installation's prefix.
+    """
 
     id: str
     type: str
@@ -38,6 +43,14 @@ class Output(msgspec.Struct, frozen=True):
     headers: Headers
     value: bytes
     event: Event | None = None
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made(Completed):
+    """An outcome of a process of our own, which makes its records itself."""
+
+    outputs: tuple[Output, ...] = ()
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -59,6 +72,8 @@ def kept(value: Any) -> bytes:
 
 def outputs_of(outcome: Completed, cause: Cause) -> list[Output]:
     """Make everything that an outcome publishes, complete before any of it is sent. Raises: Unpublishable."""
+    if isinstance(outcome, Made):
+        return [*outcome.outputs]
     results, emits = listed(outcome)
     made = [_result(result, cause, index) for index, result in enumerate(results)]
     made += [_emit(emit, cause, index) for index, emit in enumerate(emits)]

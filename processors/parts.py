@@ -28,6 +28,7 @@ from bridge.redis.projection import Projection
 from bridge.registry.announcing import ASKED, Announcer, Vitals
 from bridge.registry.changes import Changes
 from bridge.registry.registry import Registry
+from bridge.runs.carried import RUNS
 from bridge.settings import Settings
 from processors.app import make_app, reaching
 from processors.batches import BatchTransport, batch_topic
@@ -46,12 +47,14 @@ from processors.moving import Due, Parked
 from processors.outbox import Outbox
 from processors.rates import Rates
 from processors.retrying import Retries
-from processors.room import ASIDE_IN_FLIGHT, Room
+from processors.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
 from processors.router import Router
+from processors.runs import Runs
 from processors.shares import Shares
 from processors.states import States
 from processors.surroundings import Surroundings, Topics
 from processors.tableset import make_tables
+from processors.timers import Timers
 from processors.watchdog import Watchdog
 from processors.webhooks import Webhooks, giving_up
 from processors.witness import Witness
@@ -98,9 +101,11 @@ class Parts:
         journal = open_journal(settings)
         names, lane = Topics.of(settings), settings.worker_lane
         source = topics.lane(lane).name(settings) if lane else names.events
-        tables = make_tables(self.app, settings, source, plugins.states)
+        tables = make_tables(self.app, settings, source, (*plugins.states, RUNS))
         self._executions = tables.executions
-        room = Room(outbox, dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT))
+        self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
+        aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
+        room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
         around = Surroundings(
             topics=names,
             worker=worker,
@@ -121,13 +126,14 @@ class Parts:
         )
         before_leaving(journal.clear)
         books = Bookkeeping(tables.usage, self._executions.ordered, outbox, source, names.usage)
-        processes = plugins.processes if lane else (*plugins.processes, self._webhooks())
+        processes = plugins.processes if lane else (*plugins.processes, self._webhooks(), Runs(registry))
         self.router = Router(around, processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
         self._agent(source, "route")
         if not lane:
             self._agent(names.redeliveries, "redeliver")
             self._agent(names.surplus, "work-off")
+            self._agent(names.signals, "advance")
         self._watchdog = Watchdog(
             self.app,
             self.router,
@@ -211,6 +217,8 @@ class Parts:
         if not self._settings.worker_lane:
             self._run(self._announcer.run())
             self._run(self._mover.run())
+        if self._timers is not None:
+            self._run(self._timers.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 
     def _witness(self) -> Witness:

@@ -22,6 +22,9 @@ IN_LINE = 50_000
 ASIDE_IN_FLIGHT = 100
 """Of each topic of redeliveries and of set-aside work: however much lies there, the rest is left to what is new."""
 
+SIGNALS_IN_FLIGHT = 500
+"""Of signals: runs and new events have room beside each other."""
+
 
 class Room:
     """One per worker, on the loop's thread. `bounds` are those of single topics."""

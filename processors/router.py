@@ -19,12 +19,13 @@ from bridge.domain.errors import InvalidEvent
 from bridge.domain.event import MAX_HOPS
 from bridge.hosting.routing import Router as Routing
 from bridge.registry.announcing import announced
+from bridge.runs.carried import RUNS
 from bridge.sdk.process import AnyProcess
 from processors import standins
 from processors.attempt import Attempt
 from processors.bookkeeping import Bookkeeping
 from processors.ending import doubt
-from processors.given import Given, of_events, of_redeliveries
+from processors.given import Given, of_events, of_redeliveries, of_signals
 from processors.letters import letter
 from processors.surroundings import Surroundings
 from processors.window import Entry, Gap, Window
@@ -102,9 +103,10 @@ class Router:
         size = len(record.value or b"")
         self._room.take(window.topic, size)
         entry = window.accept(record.offset, size, self._loop.time())
-        first = window.topic == self._around.topics.events
+        topics = self._around.topics
+        first, signal = window.topic == topics.events, window.topic == topics.signals
         try:
-            given = of_events(record) if first else of_redeliveries(record)
+            given = of_events(record) if first else of_signals(record) if signal else of_redeliveries(record)
         except InvalidEvent as err:
             self._set_aside(window, entry, record, "undecodable", str(err))
             return
@@ -115,9 +117,13 @@ class Router:
             why = f"{hops} hops from its first cause; at most {MAX_HOPS} are allowed"
             self._set_aside(window, entry, record, "too-many-hops", why)
             return
-        for process, execution_id in self._executions_of(given):
+        for process, execution_id in self._run_of(given) if signal else self._executions_of(given):
             self._attempt(Attempt(self._around, window, entry, given, process, execution_id, self._finished))
         self._less(window, entry)  # what was open while we looked
+
+    def _run_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
+        """Say who applies a signal."""
+        yield self._processes[RUNS], ids.execution_id(given.event.key, RUNS)
 
     def _executions_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
         """Say which processes get the event, and what their executions are called."""

@@ -88,13 +88,16 @@ class StateTable(RecordTable):
     """
     One state: everything that is kept of the keys of this worker's partitions, in memory.
 
-    A partition that stays ours is not read again from its beginning: `next` says how far its topic is known.
+    A partition that stays ours is not read again from its beginning: `next` says how far its topic is known. `news` are the keys
+    that have changed and that somebody who watches the table has not seen yet; without one None.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.kept: defaultdict[int, dict[bytes, Kept]] = defaultdict(dict)
         self.next: dict[int, int] = {}
+        self.news: dict[tuple[int, bytes], None] | None = None
+        self.changed = asyncio.Event()
 
     def recover(self, record: Any) -> None:
         self.next[record.partition] = record.offset + 1
@@ -113,6 +116,13 @@ class StateTable(RecordTable):
             own = Mark(headers[EXECUTION_ID].decode(), record.offset, headers[REPLAY] == b"1")
             marks = (*(Mark(*one) for one in orjson.loads(headers[EARLIER])), own)
             of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), marks, stale)
+            self.tell(record.partition, key)
+
+    def tell(self, partition: int, key: bytes) -> None:
+        """Tell who watches that a key has changed."""
+        if self.news is not None:
+            self.news[partition, key] = None
+            self.changed.set()
 
     def wrote(self, message: Any) -> None:
         """Take note of a record of our own; where somebody else has written before it, that is still to be read."""
@@ -208,6 +218,7 @@ class States:
         own = Mark(attempt.execution_id, message.offset(), _replays(attempt))
         table.kept[partition][attempt.lane.key] = after._replace(marks=(*after.marks, own))
         table.wrote(message)
+        table.tell(partition, attempt.lane.key)
         for version in filter(None, (*before.stale, before.version)):
             self._outbox.send(self._record(attempt, version, None, []), partial(_removed, table))
         then()

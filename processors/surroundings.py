@@ -37,6 +37,7 @@ class Topics:
     dead_letters: str
     usage: str
     notifications: str
+    signals: str
     results_prefix: str
     prefix: str
     partitions: int
@@ -52,6 +53,7 @@ class Topics:
             topics.DEAD_LETTERS.name(settings),
             topics.USAGE.name(settings),
             topics.NOTIFICATIONS.name(settings),
+            topics.SIGNALS.name(settings),
             f"{settings.topic_prefix}.results.",
             f"{settings.topic_prefix}.",
             settings.partitions,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bridge.registry import Registry
     from bridge.registry.business import BusinessProcesses
     from bridge.registry.changes import Changes
+    from bridge.runs.runs import Runs
     from bridge.settings import Settings
     from bridge.tokens.tokens import Tokens
     from bridge.view.status import StatusView
@@ -48,6 +49,14 @@ class Ingress:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """What only the Flow dialect uses; `starts` counts the runs that a tenant starts."""
+
+    runs: Runs
+    starts: Throttle
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """
     The use cases behind the doors, and what they stand on.
@@ -62,6 +71,7 @@ class Services:
     lists: Lists
     claims: Claims
     ingress: Ingress
+    flow: Flow
     changes: Changes
     claim_log: ClaimLog
     pipe: Pipe

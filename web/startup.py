@@ -42,12 +42,14 @@ from bridge.redis.pipe import Pipe
 from bridge.registry import Registry
 from bridge.registry.business import BusinessProcesses
 from bridge.registry.changes import Changes
+from bridge.runs.runs import Runs
+from bridge.runs.sending import Sender
 from bridge.settings import Settings
 from bridge.tokens.tokens import Tokens
 from bridge.view.expecting import Expectation
 from bridge.view.keeper import ViewKeeper
 from bridge.view.status import StatusView
-from web.services import Ingress, Services
+from web.services import Flow, Ingress, Services
 
 LOG = get("web")
 LAG_S = 1.0
@@ -84,7 +86,9 @@ async def open_services(settings: Settings, loop: asyncio.AbstractEventLoop) -> 
     deciding = Decisions(settings, topics.REGISTRY, pipe, producer, ObjectHolds(pipe, settings), registry.fate)
     changes = Changes(registry, deciding)
     ingress = _ingress(settings, changes, pipe, Messages(pipe, settings, guard, status))
-    return Services(settings, registry, intake, status, lists, claims, ingress, changes, claim_log, pipe, producer, background)
+    flow = _flow(settings, pipe, producer)
+    made = settings, registry, intake, status, lists, claims, ingress, flow, changes, claim_log, pipe, producer
+    return Services(*made, background)
 
 
 async def close_services(services: Services, timeout_s: float) -> None:
@@ -118,6 +122,12 @@ def _ingress(settings: Settings, changes: Changes, pipe: Pipe, messages: Message
         vault=vault,
         poster=Poster(networks(settings.egress_allowed_networks), vault),
     )
+
+
+def _flow(settings: Settings, pipe: Pipe, producer: LoopProducer) -> Flow:
+    if settings.flow_anonymous_tenant:
+        LOG.warning("Flow's API is open to anybody: EVB_FLOW_ANONYMOUS_TENANT", tenant=settings.flow_anonymous_tenant)
+    return Flow(Runs(settings, pipe, Sender(settings, producer)), Throttle(pipe, settings, "starts", always=False))
 
 
 def _leave(error: KafkaError) -> None:

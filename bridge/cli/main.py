@@ -26,6 +26,8 @@ COMMANDS = {
     "secrets": "Create, list, rotate and revoke signing secrets",
     "plugins": "List and describe the installed plugins",
     "processes": "Pause and resume processes, for one tenant or for all",
+    "workflows": "Apply, list, show, compare and delete workflows",
+    "runs": "Show runs of workflows, end them, and go on from what failed",
     "topics": "List, create and check the topics",
     "workers": "Show the workers, and how each partition and process does",
     "usage": "Show how many events each tenant sent",

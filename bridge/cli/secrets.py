@@ -14,13 +14,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from bridge.cli import clients, pairs
+from bridge.cli import clients, flow_tokens, pairs
 from bridge.cli.keys import Tenant, moment
 from bridge.cli.output import FAILED, out, show_json, show_rows
 from bridge.cli.spans import seconds_of
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
+from bridge.domain.principal import FlowScope
+from bridge.registry.flow import TokenKind
+from bridge.registry.flow_tokens import Wish
 from bridge.registry.resealing import Resealed, reseal_secrets
 from bridge.registry.session import changing, reading
 from bridge.registry.signing import IssuedSecret, create_secret, revoke_secret, rotate_secret
@@ -32,9 +35,10 @@ Which = Annotated[
     str, typer.Argument(metavar="SECRET", help="Id of the secret, or its source (a key's name) where one valid secret has it.")
 ]
 OfDialect = Annotated[
-    Literal["buildable", "eventingress"] | None,
-    typer.Option("--dialect", help="The secret keys (buildable) or clients (eventingress) of this dialect, not signing secrets."),
+    Literal["buildable", "eventingress", "flow"] | None,
+    typer.Option("--dialect", help="The secret keys (buildable), clients (eventingress) or tokens (flow), not signing secrets."),
 ]
+_OF = {"buildable": pairs, "eventingress": clients, "flow": flow_tokens}
 Given = Annotated[
     str | None,
     typer.Option("--secret", help="Keep this one instead of making one; `-`: read it from stdin, which no process list shows."),
@@ -49,12 +53,17 @@ def create(
     given: Given = None,
     dialect: OfDialect = None,
     tenant: Annotated[str, typer.Option(help="With --dialect: whose it is; left out: the only tenant's.")] = "",
-    scopes: Annotated[str, typer.Option(help="With --dialect eventingress: comma-separated; left out: all.")] = "",
+    scopes: Annotated[str, typer.Option(help="With --dialect eventingress or flow: comma-separated; left out: all.")] = "",
+    kind: Annotated[TokenKind, typer.Option(help="With --dialect flow: what the token is.")] = "team",
+    workflow: Annotated[str, typer.Option(help="With --dialect flow --kind workflow: the only one that it opens.")] = "",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a signing secret for a webhook source; a secret key with a test and a live value; or a client that gets tokens."""
+    """Make a signing secret for a webhook source; a secret key with a test and a live value; or what else a dialect asks for."""
     settings, text = operator_settings(data), _given(given)
+    if dialect == "flow":
+        flow_tokens.create(settings, tenant, Wish(owner, kind, workflow, _several(scopes) or tuple(FlowScope)), as_json=as_json)
+        return
     if dialect == "eventingress":
         clients.create(settings, tenant, owner, scopes, as_json=as_json)
         return
@@ -71,8 +80,11 @@ def create(
 
 @app.command("list")
 def list_(tenant: Tenant, dialect: OfDialect = None, data: Data = None, as_json: AsJson = False) -> None:
-    """List a tenant's signing secrets, or a dialect's secret keys or clients: never their texts."""
+    """List a tenant's signing secrets, or a dialect's secret keys, clients or tokens: never their texts."""
     settings = operator_settings(data)
+    if dialect == "flow":
+        flow_tokens.list_(settings, tenant, as_json=as_json)
+        return
     if dialect == "eventingress":
         clients.list_(settings, tenant, as_json=as_json)
         return
@@ -110,8 +122,7 @@ def rotate(
     """Make a new secret for the old one's source; both are valid during the overlap."""
     settings, text = operator_settings(data), _given(given)
     if dialect is not None:
-        rotating = clients.rotate if dialect == "eventingress" else pairs.rotate
-        rotating(settings, tenant, which, seconds_of(overlap), as_json=as_json)
+        _OF[dialect].rotate(settings, tenant, which, seconds_of(overlap), as_json=as_json)
         return
 
     async def run() -> IssuedSecret:
@@ -126,7 +137,7 @@ def revoke(tenant: Tenant, which: Which, dialect: OfDialect = None, data: Data =
     """Make a secret useless, in every process within 2 s."""
     settings = operator_settings(data)
     if dialect is not None:
-        (clients if dialect == "eventingress" else pairs).revoke(settings, tenant, which)
+        _OF[dialect].revoke(settings, tenant, which)
         return
 
     async def run() -> str:
@@ -151,6 +162,10 @@ def reencrypt(data: Data = None) -> None:
         out.print(f"✗ {lost} cannot be opened with any key: it needs a new secret", markup=False)
     if report.lost:
         raise typer.Exit(FAILED)
+
+
+def _several(option: str) -> list[str]:
+    return [one.strip() for one in option.split(",") if one.strip()]
 
 
 def _given(option: str | None) -> str:

@@ -5,6 +5,7 @@ Every error that crosses a boundary, in one tree.
 BridgeError
 ├── Refused                    the caller's fault: a repetition fails in the same way
 │   ├── InvalidEvent           400  unreadable or invalid; carries every fault at once
+│   ├── InvalidWorkflow        400  a workflow's document is wrong; carries every fault at once
 │   ├── InvalidValue           400  a value of a management request or command is wrong
 │   ├── NotAuthenticated       401  no valid credential (one body for every cause)
 │   ├── NotAllowed             403  the credential lacks a scope
@@ -60,6 +61,16 @@ class InvalidEvent(Refused):
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(f"{f.pointer}: {f.detail}" if f.pointer else f.detail for f in faults))
+        self.faults = faults
+
+
+class InvalidWorkflow(Refused):
+    """A workflow's document cannot be read; `faults` names everything that is wrong with it."""
+
+    code, title, status = "invalid-workflow", "The workflow is not valid", 400
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{f.pointer}: {f.detail}" if f.pointer else f"The document {f.detail}" for f in faults))
         self.faults = faults
 
 

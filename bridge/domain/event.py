@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RESERVED = frozenset({"tenantid", "eventkey", "hops", "replayedfrom"})
+RESERVED = frozenset({"tenantid", "eventkey", "hops", "replayedfrom", "flowrun", "flowtask", "flowattempt"})
 """Attributes that only the bridge sets; a producer that sends one is refused."""
 
 MAX_HOPS = 16

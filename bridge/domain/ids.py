@@ -77,6 +77,16 @@ def notice_id(execution: str) -> str:
     return _uuid5(execution, "outcome")
 
 
+def ended_key(execution: str) -> str:
+    """Name the signal that tells a run of an execution's end."""
+    return _uuid5(execution, "ended")
+
+
+def timer_key(run: str, due_ms: int) -> str:
+    """Name the signal that a run gets when it is due."""
+    return _uuid5(run, "timer", due_ms)
+
+
 def delivery_key(notice: str, webhook: str) -> str:
     """Name the delivery of a notice to a webhook."""
     return _uuid5(notice, "webhook", webhook)
@@ -85,3 +95,13 @@ def delivery_key(notice: str, webhook: str) -> str:
 def result_id(execution: str, index: int) -> str:
     """Name the `index`-th result (from 0) of an execution."""
     return _uuid5(execution, index)
+
+
+def run_id(cause: str, workflow: str) -> str:
+    """Name the run of a workflow that something starts: an event by its key, a schedule by its name and time."""
+    return _uuid5(cause, "run", workflow)
+
+
+def task_id(run: str, task: str, attempt: int) -> str:
+    """Name what one attempt of a run's task does: the event that it gives to a process or emits, or the run that it starts."""
+    return _uuid5(run, "task", task, attempt)

@@ -26,6 +26,13 @@ class TokenScope(StrEnum):
     WEBHOOKS = "fenx.webhooks"
 
 
+class FlowScope(StrEnum):
+    """What a token of Flow's API allows: to send events, webhooks and callbacks, and to look runs up."""
+
+    WEBHOOK_ACTION = "webhook:action"
+    WORKFLOWRUN_READ = "workflowrun:read"
+
+
 _ADMIN = Scope.ADMIN  # a member of an enum is looked up by a call, and every request asks
 
 

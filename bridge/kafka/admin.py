@@ -19,7 +19,7 @@ from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
 from bridge.settings import Settings
-from bridge.topics import REGISTRY, TAKEN, Topic, catalogue, state
+from bridge.topics import REGISTRY, RUNS, TAKEN, Topic, catalogue, state
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0
@@ -119,7 +119,7 @@ def state_topics(settings: Settings) -> list[Topic]:
     """Give the topics in which processes keep state, those of processes that were removed included. Raises BrokerUnavailable."""
     start = f"{settings.topic_prefix}."
     names = [name.removeprefix(start) for name in _known(client(settings)).topics if name.startswith(start)]
-    return [state(name) for name in sorted(names) if name.partition(".")[0] not in TAKEN]
+    return [RUNS, *(state(name) for name in sorted(names) if name.partition(".")[0] not in TAKEN)]
 
 
 def _family(settings: Settings, kind: str) -> list[TopicState]:

@@ -15,11 +15,12 @@ from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.principal import Scope
 from bridge.registry.changes import Changes, now_ms
+from bridge.registry.flow import FlowToken
 from bridge.registry.ingress import OAuthClient
 from bridge.registry.objects import Credential, SecretPair, SigningSecret
 from bridge.registry.tenants import find_tenant
 
-CredentialT = TypeVar("CredentialT", Credential, SigningSecret, SecretPair, OAuthClient)
+CredentialT = TypeVar("CredentialT", Credential, SigningSecret, SecretPair, OAuthClient, FlowToken)
 
 DEFAULT_SCOPES = (Scope.EVENTS_WRITE, Scope.STATUS_READ)
 OVERLAP_S = 86_400

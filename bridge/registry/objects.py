@@ -16,8 +16,10 @@ from bridge.decisions.facts import Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry.feeds import FeedPlace
 from bridge.registry.fields import Digest, Id, Label, Millis, Name, NameOrAll, PairName, Source, TypeName
+from bridge.registry.flow import FlowToken
 from bridge.registry.ingress import EventType, OAuthClient, Points
 from bridge.registry.webhook import Webhook
+from bridge.registry.workflow import WorkflowVersion
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,9 +187,11 @@ Object = (
     | SigningSecret
     | SecretPair
     | OAuthClient
+    | FlowToken
     | EventType
     | FeedPlace
     | Webhook
+    | WorkflowVersion
     | ProcessSetting
     | Pause
     | Announcement
@@ -199,9 +203,11 @@ KINDS: dict[str, type[Object]] = {
     "secret": SigningSecret,
     "pair": SecretPair,
     "client": OAuthClient,
+    "flowtoken": FlowToken,
     "eventtype": EventType,
     "feed": FeedPlace,
     "webhook": Webhook,
+    "workflow": WorkflowVersion,
     "process": ProcessSetting,
     "pause": Pause,
     "worker": Announcement,
@@ -229,6 +235,8 @@ def decode(ref: Ref, value: bytes) -> Object:
     found = decoder.decode(value)
     if ref_of(found) != ref:
         raise ValueError(f"the value is that of {ref_of(found)}")
+    if isinstance(found, WorkflowVersion):
+        _ = found.workflow  # read now, once, so that no request finds that it cannot be
     return found
 
 
@@ -245,12 +253,16 @@ def ref_of(value: Object) -> Ref:
             return Ref("pair", value.tenant, value.id)
         case OAuthClient():
             return Ref("client", value.tenant, value.id)
+        case FlowToken():
+            return Ref("flowtoken", value.tenant, value.id)
         case EventType():
             return Ref("eventtype", value.tenant, value.key)
         case FeedPlace():
             return Ref("feed", value.tenant, value.feed)
         case Webhook():
             return Ref("webhook", value.tenant, value.id)
+        case WorkflowVersion():
+            return value.ref
         case ProcessSetting():
             return Ref("process", value.tenant, value.process)
         case Pause():

@@ -20,6 +20,7 @@ from bridge.decisions.facts import Fact, Facts, Line, Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry import fields, objects
 from bridge.registry.feeds import FeedPlace
+from bridge.registry.flow import FlowTokenIndex
 from bridge.registry.ingress import Points
 from bridge.registry.ingress_index import IngressIndex
 from bridge.registry.objects import (
@@ -34,6 +35,7 @@ from bridge.registry.objects import (
 )
 from bridge.registry.options import opened
 from bridge.registry.webhook_index import WebhookIndex
+from bridge.registry.workflow import WorkflowIndex
 
 DAY_MS = 86_400_000
 Environment = Literal["test", "live"]
@@ -67,7 +69,8 @@ class View:
         self.unreadable = 0
         self.unopened = 0
         self.facts = Facts()
-        self.ingress, self.webhooks = IngressIndex(), WebhookIndex()
+        self.ingress, self.webhooks, self.workflows = IngressIndex(), WebhookIndex(), WorkflowIndex()
+        self.flow_tokens = FlowTokenIndex()
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -232,6 +235,8 @@ class View:
         ref, old = fact.ref, self.held(fact.ref).object
         self.ingress.replace(ref, new)
         self.webhooks.replace(ref, new)
+        self.workflows.replace(ref, new)
+        self.flow_tokens.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):

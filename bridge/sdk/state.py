@@ -37,7 +37,11 @@ class State:
         Raises: TypeError and ValueError for what JSON has not.
         """
         text = "" if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._kept = text.encode()
+        self.put_json(text.encode())
+
+    def put_json(self, value: bytes) -> None:
+        """Keep JSON that is written already; nothing: keep nothing."""
+        self._kept = value
         self.changed = True
 
 
@@ -50,7 +54,7 @@ class NoState(State):
         """Raises: RuntimeError."""
         raise RuntimeError("This process keeps no state; give it one: state = 'orders', ordered = True")
 
-    def put(self, value: Any) -> None:  # noqa: ARG002  as the other one
+    def put_json(self, value: bytes) -> None:  # noqa: ARG002  as the other one
         """Raises: RuntimeError."""
         self.get()
 

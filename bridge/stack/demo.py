@@ -19,6 +19,7 @@ from bridge.domain.errors import Conflict
 from bridge.domain.principal import Scope
 from bridge.registry.changes import now_ms
 from bridge.registry.clients import create_client, revoke_client
+from bridge.registry.flow_tokens import Wish, create_flow_token, revoke_flow_token
 from bridge.registry.keys import create_key
 from bridge.registry.pairs import create_pair, revoke_pair
 from bridge.registry.session import changing, reading
@@ -27,16 +28,17 @@ from bridge.registry.tenants import create_tenant
 from bridge.settings import Settings
 from bridge.stack.cache import replace
 from bridge.stack.directory import DEMO
-from bridge.stack.found import DemoClient, DemoPair, DemoTenant
+from bridge.stack.found import DemoClient, DemoPair, DemoTenant, DemoToken
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The demo tenant, its secret key of the Buildable dialect, and its client of the Event Ingress dialect."""
+    """The demo tenant with its secret key (Buildable), client (Event Ingress) and token (Flow)."""
 
     tenant: DemoTenant
     buildable: DemoPair
     eventingress: DemoClient
+    flow: DemoToken
 
 
 NAME, SOURCE = "demo", "github"
@@ -61,7 +63,8 @@ def demo_credentials(settings: Settings, data: Path) -> Demo:
 def _kept(file: Path) -> Demo | None:
     with contextlib.suppress(FileNotFoundError, orjson.JSONDecodeError, TypeError, KeyError):  # cut or older: new ones are made
         known = orjson.loads(file.read_bytes())
-        return Demo(DemoTenant(**known["tenant"]), DemoPair(**known["buildable"]), DemoClient(**known["eventingress"]))
+        pair, client = DemoPair(**known["buildable"]), DemoClient(**known["eventingress"])
+        return Demo(DemoTenant(**known["tenant"]), pair, client, DemoToken(**known["flow"]))
     return None
 
 
@@ -69,7 +72,8 @@ def _is_known(settings: Settings, demo: Demo) -> bool:
     with reading(settings) as registry:
         found, pair = registry.api_key(digest(demo.tenant.api_key)), registry.pair(digest(demo.buildable.live))
         client = registry.ingress.client(demo.eventingress.client_id)
-        return all(one is not None and one.valid(now_ms()) for one in (found, pair and pair[0], client))
+        token = registry.flow_tokens.token(digest(demo.flow.token))
+        return all(one is not None and one.valid(now_ms()) for one in (found, pair and pair[0], client, token))
 
 
 async def _make(settings: Settings) -> Demo:
@@ -87,5 +91,9 @@ async def _make(settings: Settings) -> Demo:
             if one.name == NAME:
                 await revoke_client(changes, NAME, one.id)
         client = await create_client(changes, NAME, NAME)
+        for former in changes.registry.flow_tokens.tokens(NAME):
+            if former.name == NAME:
+                await revoke_flow_token(changes, NAME, former.id)
+        token = await create_flow_token(changes, NAME, Wish(NAME))
     shown = DemoClient(client.client.id, client.secret, NAME)
-    return Demo(DemoTenant(NAME, key.text, secret.text), DemoPair(pair.test, pair.live), shown)
+    return Demo(DemoTenant(NAME, key.text, secret.text), DemoPair(pair.test, pair.live), shown, DemoToken(token.text, NAME))

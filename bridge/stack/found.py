@@ -47,6 +47,14 @@ class DemoClient:
 
 
 @dataclass(frozen=True, slots=True)
+class DemoToken:
+    """The demo tenant's token of Flow's API; `team` is the tenant's name."""
+
+    token: str
+    team: str
+
+
+@dataclass(frozen=True, slots=True)
 class StackInfo:
     """
     Where a stack's parts are. `pids` by role: `web`, `worker`, `worker-<lane>`, `kafka`, `redis`; a part that has just ended
@@ -62,6 +70,7 @@ class StackInfo:
     tenants: tuple[DemoTenant, ...] = ()
     buildable: DemoPair | None = None
     eventingress: DemoClient | None = None
+    flow: DemoToken | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> Settings:
@@ -86,7 +95,8 @@ def read(file: Path) -> StackInfo:
         tenants = tuple(DemoTenant(t["name"], t["api_key"], t["signing_secret"]) for t in known["tenants"])
         pair = DemoPair(known["buildable"]["test"], known["buildable"]["live"])
         client = DemoClient(**known["eventingress"])
-        return StackInfo(known["url"], known["kafka"], known["redis"], known["pids"], tenants, pair, client, known["environ"])
+        token, places = DemoToken(**known["flow"]), (known["url"], known["kafka"], known["redis"])
+        return StackInfo(*places, known["pids"], tenants, pair, client, token, known["environ"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as err:
         raise Misconfigured(f"{file} does not describe a stack: {err!r}. Stop `evb dev` and start it again.") from err
 

@@ -7,6 +7,7 @@ Called by `evb dev`. The parts start side by side; what ends is started again; t
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -61,8 +62,12 @@ class Supervisor:
         pids = {part.name: part.pid for part in (self.web, *self.workers, stack.kafka, stack.valkey)}
         url = f"http://{LOOPBACK}:{self._port}"
         demo = self._demo
-        tenants, pair, client = ((demo.tenant,), demo.buildable, demo.eventingress) if demo else ((), None, None)
-        return StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, tenants, pair, client, chosen(self._environ))
+        info = StackInfo(url, stack.kafka.bootstrap, stack.redis, pids, environ=chosen(self._environ))
+        if demo is None:
+            return info
+        return dataclasses.replace(
+            info, tenants=(demo.tenant,), buildable=demo.buildable, eventingress=demo.eventingress, flow=demo.flow
+        )
 
     def start(self) -> StackInfo:
         """

@@ -275,6 +275,8 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
     dev = start()
     assert _post(dev, "kept") == 202
     tenants, pair, client = dev.info["tenants"], dev.info["buildable"], dev.info["eventingress"]
+    token = dev.info["flow"]
+    assert (token["token"][:4], token["team"]) == ("bft_", tenants[0]["name"])
     key = _buildable(dev, "live", "emit", event="kept", payload={})[1]["key"]
     assert _buildable(dev, "live", "init", key=key, txKey="mine")[0] == 200
     dev.process.kill()
@@ -287,6 +289,7 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
     assert found["executions"]
     assert second.info["buildable"] == pair
     assert second.info["eventingress"] == client
+    assert second.info["flow"] == token
     assert _buildable(second, "live", "init", key=key, txKey="mine")[0] == 409, "an answered claim survives the end of everything"
     assert _buildable(second, "live", "transact", key=key, txKey="mine", state="finished")[0] == 200
 

@@ -189,7 +189,7 @@ def settled(settings: Settings) -> bool:
         done = committed(settings, topics.worker_group(settings), topic)
         return all(done.get(partition, 0) >= end for partition, end in ends(settings, topic).items())
 
-    return all(finished(topic) for topic in (topics.EVENTS, topics.REDELIVERIES, topics.SURPLUS))
+    return all(finished(topic) for topic in (topics.EVENTS, topics.REDELIVERIES, topics.SURPLUS, topics.SIGNALS))
 
 
 def ends(settings: Settings, topic: topics.Topic) -> dict[int, int]:

@@ -54,4 +54,5 @@ def _written(error: BridgeError, request_id: str, route: Route | None) -> Answer
 
 def headers_of(answer: Answer, request_id: str) -> list[Header]:
     """Give the header fields as they are sent: the answer's own, then those of every answer."""
-    return [*answer.headers, *ALWAYS, ("x-request-id", request_id)]
+    own = any(name == ALWAYS[0][0] for name, _ in answer.headers)  # an answer may say itself who may keep it
+    return [*answer.headers, *(ALWAYS[1:] if own else ALWAYS), ("x-request-id", request_id)]

@@ -14,6 +14,7 @@ from web.http import faults
 
 MEANING: dict[type[errors.BridgeError], str] = {
     errors.InvalidEvent: "The request is not an event; `errors` names every fault with its place.",
+    errors.InvalidWorkflow: "The document is no workflow; `errors` names every fault with its place.",
     errors.InvalidValue: "A value of a management request is wrong; `detail` names it and says what is wanted.",
     faults.InvalidRequest: "A query parameter, a header or a member of a management request is wrong; `errors` names every one.",
     faults.MalformedRequest: "The path, a header or the Content-Length cannot be read, or there is a body where none belongs.",

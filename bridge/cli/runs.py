@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb runs`: look a run of a workflow up as a tree of its tasks, end it, or go on from what failed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from bridge.cli.keys import Tenant
+from bridge.cli.output import out, show_json
+from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.domain.errors import Conflict, NotFound
+from bridge.registry.session import reading
+from bridge.runs.session import using_runs
+from bridge.settings import Settings
+from bridge.workflows.retrying import retryable
+from bridge.workflows.run import Run
+from bridge.workflows.shown import document
+from bridge.workflows.signals import Cancel, Retry
+from bridge.workflows.tree import tree
+
+app = typer.Typer(no_args_is_help=True, help="Show runs of workflows, end them, and go on from what failed.")
+
+Which = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+
+
+@app.command()
+def get(tenant: Tenant, which: Which, data: Data = None, as_json: AsJson = False) -> None:
+    """Show a run and how far each of its tasks is."""
+    settings = operator_settings(data)
+    run = asyncio.run(_find(settings, tenant, which))
+    with reading(settings) as registry:
+        workflow = registry.workflows.version(tenant, run.workflow, run.version)
+    if workflow is None:
+        raise NotFound(f"Version {run.version} of the workflow {run.workflow} is not there any more.")
+    if as_json:
+        show_json(document(run, workflow))
+    else:
+        out.file.write(tree(run, workflow))
+
+
+@app.command()
+def cancel(
+    tenant: Tenant,
+    which: Which,
+    reason: Annotated[str, typer.Option(help="Why; whoever looks the run up is told.")] = "",
+    data: Data = None,
+) -> None:
+    """End a run, with everything in it that has not ended."""
+
+    async def ask(settings: Settings) -> None:
+        async with using_runs(settings) as runs:
+            if (run := await runs.find(tenant, which)).ended:
+                raise Conflict(f"The run has ended: it is {run.status}.")
+            await runs.signal(tenant, which, Cancel(reason=reason))
+
+    asyncio.run(ask(operator_settings(data)))
+    out.print(f"✓ run {which} of {tenant} is told to end", markup=False)
+
+
+@app.command()
+def retry(
+    tenant: Tenant,
+    which: Which,
+    task: Annotated[str, typer.Option(help="Name of a task that failed; left out: all that failed.")] = "",
+    data: Data = None,
+) -> None:
+    """Do what failed again, and all that comes after it."""
+
+    async def ask(settings: Settings) -> None:
+        async with using_runs(settings) as runs:
+            run = await runs.find(tenant, which)
+            if not retryable(run, task):
+                what = f"the task {task} is {run.task(task).status}" if task else f"it is {run.status}"
+                raise Conflict(f"The run cannot be retried: {what}.")
+            await runs.signal(tenant, which, Retry(task=task))
+
+    asyncio.run(ask(operator_settings(data)))
+    out.print(f"✓ run {which} of {tenant} is told to go on", markup=False)
+
+
+async def _find(settings: Settings, tenant: str, which: str) -> Run:
+    async with using_runs(settings) as runs:
+        return await runs.find(tenant, which)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One version of a tenant's workflow as an object of the registry, and the index that finds it; changed by `workflows`.
+
+Each version is an object of its own and never changes, but for its end: the highest number is the current one, and a run finds
+the version that it began with.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any
+
+import msgspec
+
+from bridge.decisions.facts import Ref
+from bridge.domain.errors import InvalidWorkflow
+from bridge.registry.fields import Millis, Name
+from bridge.workflows.document import Workflow
+from bridge.workflows.reading import check
+
+Number = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
+
+
+class WorkflowVersion(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """
+    A document and its number; an erased one has no document left.
+
+    `deleted_ms`: nobody may start runs of the workflow any more, if this is its highest number.
+    """
+
+    tenant: Name
+    name: Name
+    number: Number
+    document: dict[str, Any]
+    created_ms: Millis = 0
+    deleted_ms: Millis = 0
+
+    @property
+    def ref(self) -> Ref:
+        """The name under which it is kept."""
+        return Ref("workflow", self.tenant, f"{self.name}.{self.number}")
+
+    @cached_property
+    def workflow(self) -> Workflow | None:
+        """The document as a value, read once; None once it is erased. Raises: ValueError."""
+        if not self.document:
+            return None
+        try:
+            return check(self.document)
+        except InvalidWorkflow as err:
+            raise ValueError(str(err)) from err
+
+
+class WorkflowIndex:
+    """Follows every change of a workflow; the rules of threads are those of `view`."""
+
+    def __init__(self) -> None:
+        self._versions: dict[tuple[str, str], tuple[WorkflowVersion, ...]] = {}
+
+    def versions(self, tenant: str, name: str) -> tuple[WorkflowVersion, ...]:
+        """Give every version of a workflow, the oldest first, erased ones too."""
+        return self._versions.get((tenant, name), ())
+
+    def current(self, tenant: str, name: str) -> WorkflowVersion | None:
+        """Give the version of which runs may be started; None where there is none, or it was deleted."""
+        found = self._versions.get((tenant, name), ())
+        return found[-1] if found and not found[-1].deleted_ms else None
+
+    def version(self, tenant: str, name: str, number: int) -> Workflow | None:
+        """Give a version for its runs, also where it was superseded or deleted; None once it is erased."""
+        found = self._versions.get((tenant, name), ())
+        return next((one.workflow for one in reversed(found) if one.number == number), None)
+
+    def of(self, tenant: str) -> tuple[WorkflowVersion, ...]:
+        """Give the current version of each of a tenant's workflows, by name."""
+        found = [self.current(*key) for key in sorted(self._versions) if key[0] == tenant]
+        return tuple(one for one in found if one is not None)
+
+    def all(self, tenant: str) -> tuple[WorkflowVersion, ...]:
+        """Give every version of every workflow of a tenant, by name and number."""
+        keys = [key for key in sorted(self._versions) if key[0] == tenant]
+        return tuple(one for key in keys for one in self._versions.get(key, ()))
+
+    def replace(self, ref: Ref, new: object) -> None:
+        """Take an object's new state; None: it is gone, or cannot be read."""
+        name, _, number = ref.id.rpartition(".")
+        if ref.kind != "workflow" or not number.isdigit():
+            return
+        found = [one for one in self._versions.get((ref.tenant, name), ()) if one.number != int(number)]
+        if isinstance(new, WorkflowVersion):
+            found.append(new)
+        self._versions[ref.tenant, name] = tuple(sorted(found, key=lambda one: one.number))

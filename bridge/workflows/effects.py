@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Effects: what a step of a run asks the world for, as values. Whoever carries them out may do so again after a crash.
+
+Their ids follow from the run, the task and the attempt, so a repetition is recognised.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from bridge.workflows.run import Parent, Run
+from bridge.workflows.signals import Signal
+
+
+class RunProcess(NamedTuple):
+    """Give an event with these data to a process; its outcome comes back as `TaskEnded`. `id` is the event's key."""
+
+    id: str
+    process: str
+    data: dict[str, Any]
+    task: str
+    attempt: int
+    hops: int
+
+
+class StartRun(NamedTuple):
+    """Start a run of a workflow's current version for a task; where there is none, its parent is told that it failed."""
+
+    id: str
+    workflow: str
+    params: dict[str, Any]
+    parent: Parent
+    hops: int
+
+
+class EmitEvent(NamedTuple):
+    """Emit an event; `id` is its key."""
+
+    id: str
+    type: str
+    data: Any
+    subject: str
+    hops: int
+
+
+class SetTimer(NamedTuple):
+    """Send `Timer(due_ms)` when that time has come; an earlier timer of the run is not needed any more."""
+
+    due_ms: int
+
+
+class TellRun(NamedTuple):
+    """Send a signal to another run."""
+
+    run_id: str
+    signal: Signal
+
+
+Effect = RunProcess | StartRun | EmitEvent | SetTimer | TellRun
+
+
+class Step(NamedTuple):
+    """A run after a signal, and what is to be done before it is kept; no run where the signal was for none."""
+
+    run: Run | None
+    effects: tuple[Effect, ...] = ()

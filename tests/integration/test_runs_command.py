@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`evb runs` with a worker: a run is shown as a tree, ended, and retried from what failed."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bridge.cli.runs import app
+from bridge.domain.errors import Conflict, NotFound
+from bridge.settings import Settings
+from tests.conftest import StackOfTests, as_environ
+from tests.integration.test_runs import adds, set_up, start, task, workflow
+from tests.integration.workers import site, until, working
+
+pytestmark = pytest.mark.timeout(200)
+
+
+def evb(settings: Settings, *arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, env=as_environ(settings))
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def shown(settings: Settings, tenant: str, run_id: str) -> Any:
+    said = evb(settings, "get", tenant, run_id, "--json")
+    return json.loads(said[said.index("{\n") :])
+
+
+def test_runs_are_shown_ended_and_retried(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack, retry_tiers="300ms")
+    tenant = set_up(
+        settings,
+        workflow("waits", task("wait", "eventwait", params={"topic": "paid"}), adds("then", 1, "wait")),
+        workflow("fails", task("bad", "process", processRef="slow", params={}), adds("after", 1, "bad")),
+    )
+    with working(stack, settings, tmp_path, processes="quick,slow"):
+        (waits,), (fails,) = start(settings, tenant, "waits"), start(settings, tenant, "fails")
+        until(lambda: shown(settings, tenant, waits)["status"] == "waiting", "it waits")
+        said = evb(settings, "get", tenant, waits)
+        assert "waits version 1  waiting" in said
+        assert "└─ ◔ wait  eventwait  waiting" in said
+        assert "   └─ · then  process  notstarted" in said
+        with pytest.raises(Conflict, match="cannot be retried: it is waiting"):
+            evb(settings, "retry", tenant, waits)
+        evb(settings, "cancel", tenant, waits, "--reason", "enough")
+        until(lambda: shown(settings, tenant, waits)["status"] == "cancelled", "it is cancelled")
+        assert shown(settings, tenant, waits)["statusMessage"] == "enough"
+        with pytest.raises(Conflict, match="has ended: it is cancelled"):
+            evb(settings, "cancel", tenant, waits)
+        until(lambda: shown(settings, tenant, fails)["status"] == "failed", "it fails")
+        with pytest.raises(Conflict, match="the task after is skipped"):
+            evb(settings, "retry", tenant, fails, "--task", "after")
+        evb(settings, "retry", tenant, fails, "--task", "bad")
+        until(lambda: shown(settings, tenant, fails)["retries"] == 1, "it is retried")
+    for command in ("get", "cancel", "retry"):
+        for owner, run_id in ((tenant, str(uuid.uuid4())), ("somebody", waits)):
+            with pytest.raises(NotFound):
+                evb(settings, command, owner, run_id)
