@@ -26,7 +26,7 @@ from bridge.registry.session import changing
 from bridge.registry.tenants import set_process
 from bridge.settings import Settings
 from bridge.topics import EVENTS, EXECUTIONS, state
-from processors.states import APPLIED, EXECUTION, EXECUTION_ID, STORED
+from processors.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
 
 PREFIX, STATE = "bench-state", "kept"
 PLUGINS = os.pathsep.join((str(Path(__file__).parent / "plugin"), str(Path(__file__).parents[1])))
@@ -98,6 +98,8 @@ def _keep(settings: Settings, keys: int) -> None:
             (STORED, b"%d" % now),
             (EXECUTION_ID, done.execution_id.encode()),
             (EXECUTION, executions.encode(done)),
+            (REPLAY, b"0"),
+            (EARLIER, b"[]"),
         ]
         while True:
             try:
