@@ -20,6 +20,7 @@ from yarl import URL
 from bridge.domain.limits import MIB
 from bridge.settings import Kafka, Settings
 from bridge.topics import lane_group, worker_group
+from processors.assignor import WholeAssignor
 from processors.batches import BatchTransport
 from processors.recovery import TimedTables
 
@@ -88,6 +89,7 @@ def make_app(settings: Settings) -> WorkerApp:
         stream_recovery_delay=0.0,
         table_standby_replicas=0,
         TableManager=TimedTables,
+        PartitionAssignor=WholeAssignor,
         key_serializer="raw",
         value_serializer="raw",
         topic_disable_leader=True,

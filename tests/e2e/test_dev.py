@@ -225,6 +225,9 @@ def test_a_part_that_dies_is_started_again_and_the_file_tells(start: Starter) ->
         os.kill(before[role], signal.SIGKILL)
         wait_for(f"a new {role}", lambda role=role, before=before: dev.info["pids"][role] != before[role])
         assert {r: p for r, p in dev.info["pids"].items() if r != role} == {r: p for r, p in before.items() if r != role}
+        if role == "worker":  # one that has not found its topics yet could not outlive Kafka
+            log = dev.data / "log" / "worker.log"
+            wait_for("the worker is ready again", lambda log=log: log.read_text().count("worker is ready") == 2)
     wait_for("events are taken", lambda: _post(dev, "again") == 202)
 
 

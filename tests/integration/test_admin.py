@@ -63,6 +63,8 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
         ("claims", "the topic"),
         ("buildable", "the topic"),
         ("notifications", "the topic"),
+        ("signals", "the topic"),
+        ("runs", "the topic"),
         ("usage", "the topic"),
     }
     assert "EVB_PARTITIONS=2" in found["events", "the number of partitions"].cure

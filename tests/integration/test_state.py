@@ -24,6 +24,7 @@ from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Position, Status
 from bridge.executions import encode
+from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import producing
 from bridge.redis.keys import Keys
 from bridge.settings import Settings
@@ -172,6 +173,7 @@ def test_kills_apply_nothing_twice_and_lose_nothing(stack: StackOfTests, tmp_pat
 def test_what_was_applied_before_a_kill_is_recorded_and_not_run_again(stack: StackOfTests, tmp_path: Path, known: bool) -> None:
     """The worker died between the state and the execution's record; or, where a later event followed, long after both."""
     settings = site(stack)
+    ensure_topics(settings, [SUMS])
     first, later = add("a", 5), add("a", 6)
     sent(settings, first, later)
     record = next(r for r in records(settings.kafka.bootstrap_servers, topics.EVENTS.name(settings)) if r.value() == first.data)

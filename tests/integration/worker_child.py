@@ -295,17 +295,18 @@ PROCESSES: list[Process[Any]] = [
     Broken(),
     Lazy(),
     Local(),
-    OpenAccount(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second(), Adder(), Doubler(), Auditor()]
-PROCESSES += [CreateEntity(), UpdateEntity(), Forward()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
+"""Those of a worker that is not told which."""
+MORE: list[Process[Any]] = [Adder(), Doubler(), Auditor(), CreateEntity(), UpdateEntity(), Forward(), OpenAccount()]
 
 
 def plugins() -> Plugins:
     """Give the tests' processes as if they were installed."""
     wanted = os.environ.get("TEST_PROCESSES", "").split(",")
     origin = Origin("tests", "0", "tests")
-    return Plugins(tuple(Installed(p, origin) for p in PROCESSES if wanted == [""] or p.name in wanted))
+    chosen = PROCESSES if wanted == [""] else [one for one in (*PROCESSES, *MORE) if one.name in wanted]
+    return Plugins(tuple(Installed(process, origin) for process in chosen))
 
 
 if __name__ == "__main__":

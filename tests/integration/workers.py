@@ -24,7 +24,7 @@ from bridge.domain.event import Event
 from bridge.domain.execution import Execution
 from bridge.domain.ids import event_key
 from bridge.executions import decode
-from bridge.kafka.admin import ensure_topics
+from bridge.kafka.admin import ensure_topics, result_topics
 from bridge.kafka.client import producing
 from bridge.kafka.groups import committed
 from bridge.settings import Settings
@@ -32,7 +32,6 @@ from bridge.stack.ports import LOOPBACK, free_port
 from bridge.stack.programs import Program
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests, as_environ
-from tests.integration.worker_child import PROCESSES
 
 PATIENCE_S = 40.0
 """Longer than anything takes on a busy machine; a condition that holds ends the wait at once."""
@@ -105,10 +104,9 @@ def working(
 
 
 def site(stack: StackOfTests, **overrides: object) -> Settings:
-    """Settings with topics of their own, those of the results included."""
+    """Settings with topics of their own; those of its processes a worker makes when it starts."""
     settings = stack.settings(**overrides)
-    states = {process.state for process in PROCESSES if process.state}
-    ensure_topics(settings, [*(topics.results(process.name) for process in PROCESSES), *map(topics.state, states)])
+    ensure_topics(settings)
     return settings
 
 
@@ -167,8 +165,8 @@ class Aftermath:
             found.executions[execution.execution_id].append(execution)
         for record in records(broker, topics.DEAD_LETTERS.name(settings)):
             found.letters[(record.key() or b"").decode()].append(record)
-        for process in PROCESSES:
-            for record in records(broker, topics.results(process.name).name(settings)):
+        for topic in result_topics(settings):
+            for record in records(broker, topic.name):
                 found.results[headers(record)["ce_causationid"]].append(record)
         return found
 
