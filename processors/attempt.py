@@ -176,7 +176,7 @@ class Attempt:
 
     async def _again(self) -> None:
         """Record an execution that has changed its state already: the worker before may have died in between."""
-        recorded = await self.around.states.recorded(self)
+        recorded = None if self.silent else await self.around.states.recorded(self)
         if not self.window.alive:
             return
         self.around.executions.ordered.end(self.execution_id)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from bridge import redeliveries
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain import ids
@@ -19,8 +17,8 @@ from bridge.domain.event import Event
 from bridge.domain.moments import iso, moment_ms
 from bridge.domain.redelivery import Redelivery
 from bridge.registry.view import View
-from bridge.runs.carried import ATTEMPT, RUN, RUNS, SOURCE, TASK, run_of, signal_event
-from bridge.sdk import Completed, Context, Outcome, Process, Rejected
+from bridge.runs.carried import ATTEMPT, RUN, RUNS, SOURCE, TASK, TYPE, run_of, signal_event
+from bridge.sdk import Completed, Context, Outcome, Process, Rejected, RetryLater
 from bridge.topics import REDELIVERIES, SIGNALS
 from bridge.workflows.advance import advance
 from bridge.workflows.document import Workflow
@@ -28,6 +26,7 @@ from bridge.workflows.effects import Effect, EmitEvent, RunProcess, SetTimer, St
 from bridge.workflows.run import Run, decode, encode
 from bridge.workflows.signals import Signal, Start, TaskEnded
 from bridge.workflows.signals import decode as read_signal
+from bridge.workflows.starting import written
 from processors.given import PLACE
 from processors.outputs import Made, Output
 from processors.standins import AnyConfig
@@ -49,18 +48,30 @@ class Runs(Process[AnyConfig]):
             signal, run = read_signal(event.data), decode(kept) if kept else None
         except ValueError as err:
             return Rejected("invalid-signal", str(err))
+        if event.type != TYPE or (isinstance(signal, Start) and signal.tenant != event.tenant):
+            return Rejected("invalid-signal", "it is no signal for a run of its tenant")
+        of = run or (signal if isinstance(signal, Start) else None)
+        if of is None:
+            return Completed()
+        if self._not_here_yet(event.tenant, of.workflow, of.version):
+            return RetryLater(f"version {of.version} of the workflow {of.workflow} is not known to this worker yet")
+        return self._advance(event, context, run, self._registry.workflows.version(event.tenant, of.workflow, of.version), signal)
+
+    def _advance(
+        self, event: Event, context: Context[AnyConfig], run: Run | None, workflow: Workflow | None, signal: Signal
+    ) -> Outcome:
         at_ms = moment_ms(event.attributes["time"])
-        step = advance(run_of(event), run, self._workflow(event.tenant, run, signal), signal, at_ms)
+        step = advance(run_of(event), run, workflow, signal, at_ms)
         if step.run is None or (step.run == run and not step.effects):
             return Completed()
         context.state.put_json(encode(step.run))
         making = _Making(self._registry, event, step.run, context.execution_id, at_ms)
         return Made(outputs=tuple(making.outputs_of(step.effects)))
 
-    def _workflow(self, tenant: str, run: Run | None, signal: Signal) -> Workflow | None:
-        if run is not None:
-            return self._registry.workflows.version(tenant, run.workflow, run.version)
-        return self._registry.workflows.version(tenant, signal.workflow, signal.version) if isinstance(signal, Start) else None
+    def _not_here_yet(self, tenant: str, name: str, number: int) -> bool:
+        """Say whether the registry of this worker is behind the one that the run was started by."""
+        known = self._registry.workflows.versions(tenant, name)
+        return not known or known[-1].number < number
 
 
 class _Making:
@@ -146,4 +157,4 @@ class _Making:
             "causationid": self._run.id,
             "hops": str(hops),
         }
-        return Event(attributes | more, orjson.dumps(data))
+        return Event(attributes | more, written(data))

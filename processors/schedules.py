@@ -18,6 +18,7 @@ from bridge.registry.workflow import WorkflowVersion
 from bridge.runs.carried import signal_event
 from bridge.workflows.schedules import next_due_ms
 from bridge.workflows.signals import Start
+from bridge.workflows.triggers import refusal
 from processors import clock
 from processors.ending import doubt
 from processors.outbox import Outbox, Record
@@ -49,16 +50,22 @@ class Schedules:
         since_ms = clock.now_ms() - BACK_MS
         while True:
             now = clock.now_ms()
+            await self._fire(now)
             if self._generation != self._registry.generation:
                 self._generation = self._registry.generation
                 await self._learn(since_ms)
-            for key, (version, at_ms) in list(self._next.items()):
-                if at_ms <= now:
-                    if self._registry.active(version.tenant):
-                        self._start(version, at_ms, now)
-                    self._next[key] = _next(version, at_ms)
+                await self._fire(now)
             since_ms = now
             await asyncio.sleep(LOOK_S)
+
+    async def _fire(self, now: int) -> None:
+        """Start what is due."""
+        for key, (version, at_ms) in list(self._next.items()):
+            if at_ms <= now:
+                if self._registry.active(version.tenant):
+                    self._start(version, at_ms, now)
+                self._next[key] = _next(version, at_ms)
+                await asyncio.sleep(0)
 
     async def _learn(self, since_ms: int) -> None:
         """Take note of what is scheduled; what was scheduled before keeps its time."""
@@ -74,7 +81,9 @@ class Schedules:
 
     def _start(self, version: WorkflowVersion, at_ms: int, now: int) -> None:
         tenant, name = version.tenant, version.name
-        run_id = ids.run_id(f"{tenant}/{name}/{at_ms}", name)
+        if refusal(version.workflow, "schedule", {}) is not None:
+            return
+        run_id = ids.run_id(f"schedule/{tenant}/{name}/{at_ms}", name)
         labels = {"scheduledFor": iso(at_ms)}
         start = Start(
             tenant=tenant, workflow=name, version=version.number, trigger="schedule", initiated_by="schedule", labels=labels

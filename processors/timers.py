@@ -27,6 +27,8 @@ LOOK_S: Final = 1.0
 CHUNK: Final = 500  # runs between two turns of the loop: about 2 ms
 AGAIN_MS: Final = 30_000
 """A run that is still due so long after its signal gets another one."""
+SPARE: Final = 1000
+"""Times of runs that are not due any more which may be kept in any case."""
 
 LOG = logs.get("processors.timers")
 
@@ -47,7 +49,7 @@ class Timers:
         self._table, self._outbox, self._topic = table, outbox, topic
         self._news = table.news = dict[tuple[int, bytes], None]()
         self._heap: list[Due] = []
-        self._known: set[tuple[int, int, bytes]] = set()
+        self._due_of: dict[tuple[int, bytes], int] = {}
 
     async def run(self) -> None:
         """Signal until cancelled."""
@@ -68,11 +70,19 @@ class Timers:
         while news:
             for partition, key in [*islice(news, CHUNK)]:
                 del news[partition, key]
-                due_ms = self._due(partition, key)
-                if due_ms and (due_ms, partition, key) not in self._known:
-                    self._known.add((due_ms, partition, key))
-                    heapq.heappush(self._heap, Due(due_ms, due_ms, partition, key))
+                self._set(partition, key, self._due(partition, key))
             await asyncio.sleep(0)
+
+    def _set(self, partition: int, key: bytes, due_ms: int) -> None:
+        """Note when a run is due; 0: never. What is not due any more is swept out when it is more than the rest."""
+        if not due_ms:
+            self._due_of.pop((partition, key), None)
+        elif self._due_of.get((partition, key)) != due_ms:
+            self._due_of[partition, key] = due_ms
+            heapq.heappush(self._heap, Due(due_ms, due_ms, partition, key))
+        if len(self._heap) > 2 * len(self._due_of) + SPARE:
+            self._heap = [due for due in self._heap if self._due_of.get((due.partition, due.key)) == due.due_ms]
+            heapq.heapify(self._heap)
 
     def _due(self, partition: int, key: bytes) -> int:
         kept = self._table.kept[partition].get(key)
@@ -87,11 +97,13 @@ class Timers:
     def _fire(self, now: int) -> None:
         while self._heap and self._heap[0].look_ms <= now:
             due = heapq.heappop(self._heap)
+            if self._due_of.get((due.partition, due.key)) != due.due_ms:
+                continue
             if self._due(due.partition, due.key) == due.due_ms:
                 self._send(due, now)
                 heapq.heappush(self._heap, due._replace(look_ms=now + AGAIN_MS))
             else:
-                self._known.discard(due[1:])
+                del self._due_of[due.partition, due.key]
 
     def _send(self, due: Due, now: int) -> None:
         tenant, _, run_id = due.key.decode().partition("/")

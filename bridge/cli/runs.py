@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ from bridge.workflows.retrying import retryable
 from bridge.workflows.run import Run
 from bridge.workflows.shown import document
 from bridge.workflows.signals import Approval, Cancel, Retry
+from bridge.workflows.tasks import ApprovalTask
 from bridge.workflows.tree import tree
 
 app = typer.Typer(no_args_is_help=True, help="Show runs of workflows, end them, and go on from what failed.")
@@ -95,14 +97,27 @@ def approve(
 
     async def ask(settings: Settings) -> None:
         async with using_runs(settings) as runs:
-            state = (await runs.find(tenant, which)).task(task)
-            if not state.active:
-                raise Conflict(f"The run does not wait for {task}: it is {state.status}.")
-            said = Approval(task=task, approved=not reject, by=getpass.getuser(), comment=comment)
+            run = await runs.find(tenant, which)
+            workflow = registry.workflows.version(tenant, run.workflow, run.version)
+            if workflow is None or not isinstance(workflow.by_name.get(task), ApprovalTask):
+                raise NotFound(f"The workflow {run.workflow} has no approval {task}.")
+            if not run.task(task).active:
+                raise Conflict(f"The run does not wait for {task}: it is {run.task(task).status}.")
+            said = Approval(task=task, approved=not reject, by=_user(), comment=comment)
             await runs.signal(tenant, which, said)
 
-    asyncio.run(ask(operator_settings(data)))
+    settings = operator_settings(data)
+    with reading(settings) as registry:
+        asyncio.run(ask(settings))
     out.print(f"✓ {task} of run {which} is {'rejected' if reject else 'approved'}", markup=False)
+
+
+def _user() -> str:
+    """Say who asks; in a container nobody may have a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 async def _find(settings: Settings, tenant: str, which: str) -> Run:

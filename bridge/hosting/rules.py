@@ -29,7 +29,7 @@ SHARED_LANE_S = 5.0
 OWN_LANE_S = 300.0
 
 MOST_RETRIES = 20
-RESERVED = frozenset({"buildable", "webhook"})
+RESERVED = frozenset({"buildable", "runs", "webhook"})
 MEMORY_MB = range(16, 65_537)
 
 

@@ -56,38 +56,36 @@ class WorkflowIndex:
     """Follows every change of a workflow; the rules of threads are those of `view`."""
 
     def __init__(self) -> None:
-        self._versions: dict[tuple[str, str], tuple[WorkflowVersion, ...]] = {}
+        self._of: dict[str, dict[str, tuple[WorkflowVersion, ...]]] = {}
 
     def versions(self, tenant: str, name: str) -> tuple[WorkflowVersion, ...]:
         """Give every version of a workflow, the oldest first, erased ones too."""
-        return self._versions.get((tenant, name), ())
+        return self._of.get(tenant, {}).get(name, ())
 
     def current(self, tenant: str, name: str) -> WorkflowVersion | None:
         """Give the version of which runs may be started; None where there is none, or it was deleted."""
-        found = self._versions.get((tenant, name), ())
+        found = self.versions(tenant, name)
         return found[-1] if found and not found[-1].deleted_ms else None
 
     def version(self, tenant: str, name: str, number: int) -> Workflow | None:
         """Give a version for its runs, also where it was superseded or deleted; None once it is erased."""
-        found = self._versions.get((tenant, name), ())
-        return next((one.workflow for one in reversed(found) if one.number == number), None)
+        return next((one.workflow for one in reversed(self.versions(tenant, name)) if one.number == number), None)
 
     def of(self, tenant: str) -> tuple[WorkflowVersion, ...]:
         """Give the current version of each of a tenant's workflows, by name."""
-        found = [self.current(*key) for key in sorted(self._versions) if key[0] == tenant]
+        found = [self.current(tenant, name) for name in sorted(self._of.get(tenant, {}))]
         return tuple(one for one in found if one is not None)
 
     def all(self, tenant: str) -> tuple[WorkflowVersion, ...]:
         """Give every version of every workflow of a tenant, by name and number."""
-        keys = [key for key in sorted(self._versions) if key[0] == tenant]
-        return tuple(one for key in keys for one in self._versions.get(key, ()))
+        return tuple(one for _, versions in sorted(self._of.get(tenant, {}).items()) for one in versions)
 
     def replace(self, ref: Ref, new: object) -> None:
         """Take an object's new state; None: it is gone, or cannot be read."""
         name, _, number = ref.id.rpartition(".")
         if ref.kind != "workflow" or not number.isdigit():
             return
-        found = [one for one in self._versions.get((ref.tenant, name), ()) if one.number != int(number)]
+        found = [one for one in self.versions(ref.tenant, name) if one.number != int(number)]
         if isinstance(new, WorkflowVersion):
             found.append(new)
-        self._versions[ref.tenant, name] = tuple(sorted(found, key=lambda one: one.number))
+        self._of[ref.tenant] = self._of.get(ref.tenant, {}) | {name: tuple(sorted(found, key=lambda one: one.number))}

@@ -41,6 +41,13 @@ def next_due_ms(cron: str, zone: str, after_ms: int) -> int:
     there = zoneinfo.ZoneInfo(zone)
     face = datetime.fromtimestamp(after_ms / 1000, there).replace(tzinfo=None)
     hourly = cron.split(" ")[1].startswith("*")
+    soon = croniter(cron, face).get_next(datetime)
+    if (
+        len({(one + shift).replace(tzinfo=there).utcoffset() for one in (face, soon) for shift in (-SHIFT, timedelta(), SHIFT)})
+        == 1
+    ):
+        (found_ms,) = _times_ms(soon, there, hourly=hourly)  # the clock is not put on or back meanwhile
+        return found_ms
     faces = croniter(cron, face - SHIFT)
     found, until = None, datetime.max
     while (shown := faces.get_next(datetime)) < until:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from bridge.cloudevents.attributes import text_fault
 from bridge.domain import ids
+from bridge.domain.event import MAX_HOPS
 from bridge.workflows.effects import EmitEvent, RunProcess, StartRun
 from bridge.workflows.motion import Motion
 from bridge.workflows.references import Unresolved, as_text
@@ -54,6 +57,8 @@ def _begin(motion: Motion, task: Task, params: dict[str, Any]) -> Status | None:
     id_ = ids.task_id(run.id, task.name, attempt)
     match task:
         case ProcessTask():
+            _check_hops(run.hops + 1)
+            written(params)
             motion.effects.append(RunProcess(id_, task.process_ref, params, task.name, attempt, run.hops + 1))
             return "running"
         case WorkflowTask():
@@ -79,9 +84,24 @@ def _begin(motion: Motion, task: Task, params: dict[str, Any]) -> Status | None:
             if not 0 < len(type_) <= TYPE_CHARS or not type_.isprintable() or " " in type_:
                 raise ValueError(f"{type_[:TYPE_CHARS]!r} is no type of events")
             subject = as_text(params.get("subject", ""))
+            if wrong := text_fault(subject) if subject else "":
+                raise ValueError(f"the subject {wrong}")
+            _check_hops(run.hops + 1)
+            written(params.get("data"))
             motion.effects.append(EmitEvent(id_, type_, params.get("data"), subject, run.hops + 1))
             _end(motion, task, "succeeded", {})
             return None
+
+
+def written(value: Any) -> bytes:
+    """Write data that a run gives away. Raises: ValueError for what JSON has not."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _check_hops(hops: int) -> None:
+    """Raise ValueError for an event that nobody would take: whoever waits for its end has to be told."""
+    if hops > MAX_HOPS:
+        raise ValueError(f"more than {MAX_HOPS} runs and events have caused one another")
 
 
 def _end(motion: Motion, task: Task, status: Status, results: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from bridge.cloudevents import http, jsontext, syntax
+from bridge.domain import ids
 from bridge.domain.errors import Fault, InvalidEvent, UnsupportedMedia
 from bridge.domain.event import Event
 from bridge.domain.limits import LOOP_BYTES
@@ -28,10 +29,11 @@ async def value_of(request: Request) -> Any:
     return await _aside(request, lambda: _value(request.body))
 
 
-async def event_of(request: Request) -> dict[str, Any]:
+async def event_of(request: Request) -> tuple[dict[str, Any], str]:
     """
-    Read a CloudEvent, structured or binary: its attributes, and `data` where it has some.
+    Read a CloudEvent, structured or binary: its attributes, with `data` where it has some, and its name.
 
+    Again:  the same name.
     Raises: InvalidEvent with every fault; UnsupportedMedia for a batch and for other formats.
     """
     return await _aside(request, lambda: _event(request))
@@ -50,13 +52,14 @@ def _value(text: bytes) -> Any:
     return _load(text, "")
 
 
-def _event(request: Request) -> dict[str, Any]:
+def _event(request: Request) -> tuple[dict[str, Any], str]:
     if http.is_batch(request.headers):
         raise UnsupportedMedia("Send one event; batches are for /events.")
     (event,) = http.read(request.headers, request.body)
     found: dict[str, Any] = dict(event.attributes)
     data = _data(event)
-    return found if data is None else found | {"data": data}
+    name = ids.event_key("", event.source, event.id, event.type, event.content_type, event.data)
+    return (found if data is None else found | {"data": data}), name
 
 
 def _data(event: Event) -> dict[str, Any] | None:

@@ -31,9 +31,9 @@ PICTURE: Final = ("content-security-policy", "default-src 'none'; style-src 'uns
 
 async def accept_event(request: Request, services: Services, caller: FlowCaller) -> Answer:
     """Answer `POST /event` with the run that the event has started."""
-    event = await reading.event_of(request)
+    event, key = await reading.event_of(request)
     name = requests.workflow_of(request.query) or translate.workflow_of_subject(event.get("subject", ""))
-    cause = Cause("event", event, {"event": event}, translate.key_of(event))
+    cause = Cause("event", event, {"event": event}, key)
     return _shown(*await start_one(services, caller, name, cause))
 
 

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import orjson
 
-from bridge.domain import ids
 from bridge.workflows.document import Workflow
 from bridge.workflows.run import Run
 from bridge.workflows.shown import document
@@ -30,9 +27,3 @@ def workflow_of_subject(subject: str) -> str:
 def workflow_run(run: Run, workflow: Workflow | None) -> dict[str, Any]:
     """Give a run as JSON; without its workflow, which may be erased, as one without tasks."""
     return document(run, workflow or Workflow.model_construct(name=run.workflow, tasks=()))
-
-
-def key_of(event: Mapping[str, Any]) -> str:
-    """Name an event by what its sender calls it and what it says: the same id with other content is another event."""
-    data = orjson.dumps(event.get("data"), option=orjson.OPT_SORT_KEYS)
-    return ids.event_key("", event["source"], event["id"], event["type"], "", data)
