@@ -11,9 +11,10 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from cryptography.fernet import Fernet
 from rich.console import Console
 
@@ -25,7 +26,9 @@ USES_STACK = "stack"
 
 
 class StackOfTests(Stack):
-    """The embedded stack, and settings that point at it."""
+    """The embedded stack, and settings that point at it; `running` is the one of this run, once it was asked for."""
+
+    running: ClassVar[StackOfTests | None] = None
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
@@ -71,10 +74,24 @@ def stack() -> Iterator[StackOfTests]:
     running = StackOfTests(data)
     try:
         running.start()
+        StackOfTests.running = running
         yield running
     finally:
+        StackOfTests.running = None
         running.close()
         shutil.rmtree(data)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _topics_go_with_their_module() -> Iterator[None]:
+    """Delete what a module's tests have left in Kafka: thousands of partitions make everything after them slow."""
+    yield
+    running = StackOfTests.running
+    if running is not None and running.kafka.running:
+        admin = AdminClient({"bootstrap.servers": running.kafka.bootstrap})
+        left = [name for name in admin.list_topics(timeout=20).topics if name.startswith("it-")]
+        for deleted in admin.delete_topics(left, operation_timeout=20).values() if left else ():
+            deleted.result(30)
 
 
 @pytest.fixture(autouse=True)

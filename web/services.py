@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.intake.accept import Intake
     from bridge.kafka.producer import LoopProducer
     from bridge.notifications.feeds import Feeds
-    from bridge.notifications.posting import Poster
+    from bridge.notifications.poster import Poster
     from bridge.redis.pipe import Pipe
     from bridge.registry import Registry
     from bridge.registry.business import BusinessProcesses

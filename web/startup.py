@@ -35,7 +35,7 @@ from bridge.kafka.producer import LoopProducer
 from bridge.logs import get
 from bridge.metrics import LOOP_LAG, WORKERS_DIFFERING
 from bridge.notifications.feeds import Feeds
-from bridge.notifications.posting import Poster
+from bridge.notifications.poster import Poster
 from bridge.notifications.reader import Reader
 from bridge.redis.epoch import ViewGuard
 from bridge.redis.pipe import Pipe

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Post notices to a webhook, signed. Called by the worker's process `webhook`, and by the web server for a test."""
+"""Post notices to a webhook, signed. Called by the worker's process `webhook`, and by `poster`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import aiohttp
 
 from bridge.credentials import Vault
 from bridge.domain.limits import LOOP_BYTES
-from bridge.egress.addresses import Networks
-from bridge.egress.client import session
 from bridge.egress.post import Reply, post
 from bridge.egress.signing import fenx, standard_webhooks
 from bridge.notifications.notice import JSON, Notice, posted
@@ -38,22 +36,3 @@ async def post_notices(http: aiohttp.ClientSession, vault: Vault, webhook: Webho
     name = notices[0].id if len(notices) == 1 else str(uuid.uuid5(uuid.UUID(webhook.id), ",".join(n.id for n in notices)))
     signed = standard_webhooks(secret, name, int(time.time()), body) | fenx(secret, body)
     return await post(http, webhook.url, body, {"content-type": JSON, **signed}, ANSWER_S)
-
-
-class Poster:
-    """Posts now and then, with a session that is made when it is first needed. On one loop."""
-
-    def __init__(self, allowed: Networks, vault: Vault) -> None:
-        self._allowed, self._vault = allowed, vault
-        self._http: aiohttp.ClientSession | None = None
-
-    async def post(self, webhook: Webhook, notice: Notice) -> Reply:
-        """Post one notice, in the form that the webhook gets. Raises: as `post_notices`."""
-        if self._http is None:
-            self._http = session(self._allowed)
-        return await post_notices(self._http, self._vault, webhook, [notice])
-
-    async def close(self) -> None:
-        """Close the session."""
-        if self._http is not None:
-            await self._http.close()

@@ -14,7 +14,6 @@ import orjson
 from pydantic import ValidationError
 
 from bridge.domain.errors import Fault, InvalidWorkflow
-from bridge.workflows import yamltext
 from bridge.workflows.checks import Draft, faults_between, pointer
 from bridge.workflows.document import Workflow
 from bridge.workflows.limits import DEPTH, DOCUMENT_BYTES
@@ -34,6 +33,8 @@ def parse(text: bytes) -> Any:
             orjson.loads(text)  # strict: no NaN, nothing after the end
             value = json.loads(text, object_pairs_hook=_members)
         else:
+            from bridge.workflows import yamltext  # loaded when it is needed: servers read what is in the registry, as JSON
+
             value = yamltext.read(text.decode())
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as err:

@@ -4,7 +4,7 @@ When a cron expression of five fields is due next, on the clock of a time zone.
 
 croniter finds times on the clock's face; what they mean where the clock is put on or back is decided here (as cron does): an
 expression for given hours is due once a day, also where its time is skipped or comes twice; one for every hour (`*` or `*/n`)
-follows real time.
+follows real time. croniter is loaded when it is first needed: most servers never do.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import re
 import zoneinfo
 from datetime import datetime, timedelta
 from functools import lru_cache
-
-from croniter import croniter
 
 _ITEM = r"(\*|[0-9]{1,2}|[A-Za-z]{3})(-([0-9]{1,2}|[A-Za-z]{3}))?(/[0-9]{1,2})?"
 _CRON = re.compile(rf"{_ITEM}(,{_ITEM})*( {_ITEM}(,{_ITEM})*){{4}}")
@@ -29,6 +27,8 @@ def fault(cron: str, zone: str) -> str:
     wanted = "is not an expression of five fields such as 0 9 * * 1-5"
     if not _CRON.fullmatch(cron):
         return f"{cron!r} {wanted}"
+    from croniter import croniter
+
     try:
         croniter(cron, datetime(2024, 1, 1)).get_next(datetime)
     except (ValueError, KeyError) as err:
@@ -38,6 +38,8 @@ def fault(cron: str, zone: str) -> str:
 
 def next_due_ms(cron: str, zone: str, after_ms: int) -> int:
     """Give the first time after another at which a schedule without faults is due."""
+    from croniter import croniter
+
     there = zoneinfo.ZoneInfo(zone)
     face = datetime.fromtimestamp(after_ms / 1000, there).replace(tzinfo=None)
     hourly = cron.split(" ")[1].startswith("*")

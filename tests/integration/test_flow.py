@@ -89,7 +89,7 @@ def cloud_event(**attributes: str) -> CloudEvent:
 
 @pytest.mark.parametrize("write", [sdk.to_structured, sdk.to_binary])
 def test_an_event_of_the_sdk_starts_a_run_and_a_callback_ends_it(house: House, write: Any) -> None:
-    message = write(cloud_event(subject="/order/created"), JSONFormat())
+    message = write(cloud_event(id=write.__name__, subject="/order/created"), JSONFormat())
     reply = house.ask("POST", "/event", message.body, **message.headers)
     assert reply.status == 200, reply.body
     begun = reply.json()

@@ -15,7 +15,7 @@ from bridge.domain.principal import Principal, TokenScope
 from bridge.registry.event_types import create_event_type, delete_event_type, replace_event_type
 from bridge.registry.ingress import EventType
 from bridge.registry.system_types import SYSTEM_TYPES
-from web.dialects.eventingress import polling, requests, token, translate, webhooks
+from web.dialects.eventingress import polling, requests, token, translate
 from web.dialects.eventingress.calling import Operation, called, correlation_of
 from web.dialects.eventingress.failures import JSON, answer_of, refusal
 from web.dialects.eventingress.reading import read
@@ -113,6 +113,18 @@ def _answer(data: Any, status: int = 200) -> Answer:
     return Answer(status, _encode({"data": data, "messages": None}), (JSON,))
 
 
+def later(name: str) -> Operation:
+    """Give an operation of `webhooks`, which is loaded when it is first asked for: it brings an HTTP client with it."""
+
+    async def operation(request: Request, services: Services, caller: Principal) -> Answer:
+        from web.dialects.eventingress import webhooks
+
+        found: Operation = getattr(webhooks, name)
+        return await found(request, services, caller)
+
+    return operation
+
+
 OPERATIONS: Final[tuple[tuple[str, str, Operation], ...]] = (
     ("GET", "/v1/business-process-types", list_business_processes),
     ("GET", "/v1/event-types", list_event_types),
@@ -134,13 +146,13 @@ NOTIFICATIONS: Final[tuple[tuple[str, str, Operation], ...]] = (
 )
 
 WEBHOOKS: Final[tuple[tuple[str, str, Operation], ...]] = (
-    ("GET", "/v1/webhooks", webhooks.list_webhooks),
-    ("POST", "/v1/webhooks", webhooks.add_webhook),
+    ("GET", "/v1/webhooks", later("list_webhooks")),
+    ("POST", "/v1/webhooks", later("add_webhook")),
     ("GET", "/v1/webhooks/event-notification-types", polling.list_types),
-    ("GET", "/v1/webhooks/{webhook_id}", webhooks.show_webhook),
-    ("PUT", "/v1/webhooks/{webhook_id}", webhooks.update_webhook),
-    ("DELETE", "/v1/webhooks/{webhook_id}", webhooks.remove_webhook),
-    ("GET", "/v1/webhooks/{webhook_id}/test", webhooks.test_webhook),
+    ("GET", "/v1/webhooks/{webhook_id}", later("show_webhook")),
+    ("PUT", "/v1/webhooks/{webhook_id}", later("update_webhook")),
+    ("DELETE", "/v1/webhooks/{webhook_id}", later("remove_webhook")),
+    ("GET", "/v1/webhooks/{webhook_id}/test", later("test_webhook")),
 )
 
 
