@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 import pytest
 from confluent_kafka.admin import AdminClient
 from cryptography.fernet import Fernet
+from hypothesis import HealthCheck
+from hypothesis import settings as configure
 from rich.console import Console
 
 from bridge.settings import Ingress, Kafka, Redis, Settings
@@ -23,6 +25,10 @@ from bridge.stack.prepare import prepare
 from bridge.stack.stack import Stack
 
 USES_STACK = "stack"
+
+# A busy machine is no fault of what is tested: nothing here is judged by the time that an example takes.
+configure.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+configure.load_profile("shared")
 
 
 class StackOfTests(Stack):

@@ -245,7 +245,7 @@ def histories(draw: st.DrawFn) -> list[Said]:
     return draw(st.permutations(said + repeated))
 
 
-@configure(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@configure(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories())
 def test_the_order_in_which_facts_come_does_not_matter(stack: StackOfTests, history: list[Said]) -> None:
     keys = Keys("it-merge")

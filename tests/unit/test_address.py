@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.connection import parse_url
 
@@ -36,7 +36,6 @@ def agree(url: str) -> None:
     assert (ours.username, ours.password) == (theirs.get("username", ""), theirs.get("password", ""))
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(user=text | st.just(""), password=text, host=host, port=st.integers(1, 65535))
 def test_a_url_means_what_it_means_to_redis_py(user: str, password: str, host: str, port: int) -> None:
     who = f"{quote(user, safe='')}:{quote(password, safe='')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.intake.breaker import PROBE_EVERY_S, SILENCE_S, Breaker
@@ -65,7 +65,6 @@ Step = tuple[str, float]
 some_steps = st.lists(st.tuples(st.sampled_from(["ask", "send", "confirm", "fail"]), st.floats(0, 0.7)), max_size=80)
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(some_steps)
 def test_whatever_happens_it_refuses_only_after_a_second_of_waiting(steps: list[Step]) -> None:
     breaker, now, waiting, sign, tried, silent = Breaker(), 100.0, 0, 0.0, -1.0, False

@@ -145,7 +145,7 @@ def test_hostile_texts_cost_little(text: bytes) -> None:
     assert quickest(lambda: jsontext.fault(text), 0.05) < 0.05
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=30), st.text(alphabet='[]{}",:\\u0dD8eE+-.19 \ntruefalsn', max_size=20).map(str.encode)))
 def test_a_second_parser_agrees(text: bytes) -> None:
     assert (jsontext.fault(text) == "") == _python_reads(text)

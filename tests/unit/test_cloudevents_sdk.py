@@ -43,7 +43,7 @@ core = st.fixed_dictionaries(
     optional={"subject": texts, "partitionkey": texts},
 )
 attributes = st.builds(lambda own, more: {**more, **own}, core, st.dictionaries(names, texts, max_size=3))
-few = settings(max_examples=400, deadline=None)
+few = settings(max_examples=400)
 
 
 def canonical(given_attributes: dict[str, Any]) -> dict[str, str]:

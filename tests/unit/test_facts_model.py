@@ -101,7 +101,7 @@ def compacted(draw: st.DrawFn, log: list[Line]) -> list[Line]:
     return kept + log[cut:]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(logs())
 def test_every_log_has_one_winner_and_it_is_that_of_the_rules(log: list[Line]) -> None:
     found = State().read(log)
@@ -115,14 +115,14 @@ def test_every_log_has_one_winner_and_it_is_that_of_the_rules(log: list[Line]) -
         assert found.facts.fate(ref, version) == "void"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_reader_that_starts_after_any_compaction_agrees(data: st.DataObject) -> None:
     log = data.draw(logs())
     assert State().read(data.draw(compacted(log))).seen() == State().read(log).seen()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_the_order_among_partitions_does_not_matter(data: st.DataObject) -> None:
     log = data.draw(logs())
@@ -133,7 +133,7 @@ def test_the_order_among_partitions_does_not_matter(data: st.DataObject) -> None
     assert State().read(other).seen() == State().read(log).seen()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_what_counted_once_is_followed_by_higher_versions_only(data: st.DataObject) -> None:
     """A decider that reads its fact back may trust what it reads: no late record turns the object back, and void stays void."""

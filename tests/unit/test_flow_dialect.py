@@ -40,9 +40,13 @@ CE = "application/cloudevents+json"
 RUN = "01890000-0000-7000-8000-000000000000"
 
 
-def event(data: bytes, content_type: str = "application/json") -> dict[str, Any]:
+def named(data: bytes, content_type: str = "application/json", **attributes: str) -> tuple[dict[str, Any], str]:
     given_ = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/s", "ce-type": "t", "content-type": content_type}
-    return asyncio.run(reading.event_of(Request("POST", "/", given_, data)))
+    return asyncio.run(reading.event_of(Request("POST", "/", given_ | {f"ce-{k}": v for k, v in attributes.items()}, data)))
+
+
+def event(data: bytes, content_type: str = "application/json") -> dict[str, Any]:
+    return named(data, content_type)[0]
 
 
 def value(body: bytes, **headers: str) -> Any:
@@ -66,6 +70,13 @@ def test_data_of_another_type_are_refused_and_an_event_need_not_have_any() -> No
         event(b'{"a": 1}', "text/plain")
     assert "data" not in event(b"")
     assert "data" not in event(b"null")
+
+
+def test_an_event_that_is_sent_again_has_its_name_and_any_other_has_another() -> None:
+    events: list[tuple[bytes, dict[str, str]]] = [(b"{}", {}), (b'{"a": 1}', {}), (b"{}", {"id": "2"}), (b"{}", {"source": "/r"})]
+    names = [named(data, **attributes)[1] for data, attributes in events]
+    assert names == [named(data, **attributes)[1] for data, attributes in events]
+    assert len(set(names)) == len(events)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"1e400", b'{"a": 1e999}', b"NaN", b'"\\ud800"', b"[" * 501 + b"]" * 501])

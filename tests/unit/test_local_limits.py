@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.limits import Window
@@ -22,7 +22,6 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(windows=st.lists(window, min_size=1, max_size=3), processes=st.integers(1, 4), steps=steps)
 def test_the_windows_are_an_exact_sliding_log(windows: list[Window], processes: int, steps: list[tuple[int, int]]) -> None:
     limits = LocalLimits(processes)
