@@ -38,7 +38,7 @@ EXAMPLES = Path("web/dialects/eventingress/examples")
 FEED = "/eventnotifications/v2"
 HOOKS = "/webhooks/v1/webhooks"
 SECRET = "shared by both"
-SPREAD_S = 2
+SPREAD_S = 2  # a change is in every process within this time: the promise; a worker cannot be asked
 
 
 class House(NamedTuple):

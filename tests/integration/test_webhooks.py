@@ -40,7 +40,7 @@ from tests.integration.workers import Sender, site, until, working
 
 pytestmark = pytest.mark.timeout(180)
 SECRET = "a secret of the tests"
-SPREAD_S = 2
+SPREAD_S = 2  # a change is in every process within this time: the promise; a worker cannot be asked
 """A change of the registry holds in every process within two seconds; there is no way to ask the worker."""
 
 
