@@ -8,17 +8,20 @@ The worker writes them for retries, replays write them, the movers read when one
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from bridge.domain.errors import Fault, InvalidEvent
-from bridge.domain.redelivery import Redelivery, Try
+from bridge.domain.redelivery import Journey, Redelivery, Try
 
 Headers = list[tuple[str, bytes]]
+T = TypeVar("T")
 
 PREFIX = "rd_"
 DUE, ATTEMPT, EXECUTION, PROCESS = "rd_due", "rd_attempt", "rd_execution", "rd_process"
 _TRIES = msgspec.json.Decoder(tuple[Try, ...])
+_JOURNEYS = msgspec.json.Decoder(tuple[Journey, ...])
 _ENCODER = msgspec.json.Encoder()
 _NUMBERS = ("attempt", "due", "partition", "offset", "received", "first_failed")
 _TEXTS = ("process", "execution", "topic", "reason", "replayed_from")
@@ -43,7 +46,12 @@ def headers_of(own: Iterable[tuple[str, bytes]], redelivery: Redelivery) -> Head
     headers = own_headers(own)
     headers += [(PREFIX + name, str(value).encode()) for name, value in fields]
     headers.append((PREFIX + "tries", _ENCODER.encode(given.tries)))
-    return headers
+    return headers + journeys_header(given.journeys)
+
+
+def journeys_header(journeys: Sequence[Journey]) -> Headers:
+    """Give the header that tells how journeys have ended; none without any."""
+    return [(PREFIX + "journeys", _ENCODER.encode(journeys))] if journeys else []
 
 
 def own_headers(headers: Iterable[tuple[str, bytes]]) -> Headers:
@@ -57,10 +65,8 @@ def redelivery_of(headers: Sequence[tuple[str, bytes]] | None) -> Redelivery:
     faults: list[Fault] = []
     texts = {name: _text(found, name, faults) for name in _TEXTS}
     numbers = {name: _number(found, name, faults) for name in _NUMBERS}
-    try:
-        tries = _TRIES.decode(found.get("tries") or b"[]")
-    except ValueError as err:
-        faults.append(Fault("header:rd_tries", f"is not a list of attempts: {err}"))
+    tries = _list(_TRIES, found, "tries", faults)
+    journeys = _list(_JOURNEYS, found, "journeys", faults)
     faults += [Fault(f"header:rd_{name}", "is empty") for name in ("process", "execution", "topic") if not texts[name]]
     if faults:
         raise InvalidEvent(*faults)
@@ -77,6 +83,7 @@ def redelivery_of(headers: Sequence[tuple[str, bytes]] | None) -> Redelivery:
         reason=texts["reason"],
         tries=tries,
         replayed_from=texts["replayed_from"],
+        journeys=journeys,
     )
 
 
@@ -90,6 +97,14 @@ def whose(headers: Sequence[tuple[str, bytes]] | None) -> tuple[str, str]:
     found = dict(headers or ())
     tenant, process = found.get("ce_tenantid") or b"", found.get(PREFIX + "process") or b""
     return tenant.decode(errors="replace"), process.decode(errors="replace")
+
+
+def _list(decoder: msgspec.json.Decoder[tuple[T, ...]], found: dict[str, bytes], name: str, faults: list[Fault]) -> tuple[T, ...]:
+    try:
+        return decoder.decode(found.get(name) or b"[]")
+    except ValueError as err:
+        faults.append(Fault(f"header:rd_{name}", f"is not a list of {name}: {err}"))
+        return ()
 
 
 def _text(found: dict[str, bytes], name: str, faults: list[Fault]) -> str:

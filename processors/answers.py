@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from bridge.domain.limits import ANSWER_BYTES
-from bridge.sdk import Completed, Emit, Rejected, Result, RetryLater, Skipped
+from bridge.sdk import AwaitJourneys, Completed, Emit, Rejected, Result, RetryLater, Skipped
 from processors.outputs import Unpublishable, kept, listed, value_of
 from processors.verdicts import Failure, cut, said, unfit
 
@@ -29,7 +29,7 @@ class _Part(msgspec.Struct, array_like=True):
 
 
 class _Answer(msgspec.Struct, array_like=True):
-    kind: Literal["completed", "skipped", "retry-later", "rejected", "failure"]
+    kind: Literal["completed", "await-journeys", "skipped", "retry-later", "rejected", "failure"]
     code: str = ""
     reason: str = ""
     after_s: float | None = None
@@ -80,6 +80,10 @@ def _answer(outcome: object) -> _Answer:
                 results=[_part(one, Result, f"results[{n}]") for n, one in enumerate(results)],
                 emits=[_part(one, Emit, f"emits[{n}]") for n, one in enumerate(emits)],
             )
+        case AwaitJourneys():
+            results, _ = listed(outcome)
+            parts = [_part(one, Result, f"results[{n}]") for n, one in enumerate(results)]
+            return _Answer("await-journeys", data=kept(outcome.data), results=parts)
         case Skipped():
             return _Answer("skipped", reason=cut(str(outcome.reason)))
         case RetryLater():
@@ -102,9 +106,11 @@ def _outcome(answer: _Answer) -> object:
         case "completed":
             return Completed(
                 orjson.loads(answer.data),
-                [Result(one.type, one.data, one.subject, one.content_type) for one in answer.results],
+                [_result(one) for one in answer.results],
                 [Emit(one.type, one.data, one.subject, one.partition_key, one.content_type) for one in answer.emits],
             )
+        case "await-journeys":
+            return AwaitJourneys(orjson.loads(answer.data), [_result(one) for one in answer.results])
         case "skipped":
             return Skipped(answer.reason)
         case "retry-later":
@@ -112,3 +118,7 @@ def _outcome(answer: _Answer) -> object:
         case "rejected":
             return Rejected(answer.code, answer.reason)
     return Failure(answer.code, answer.reason)
+
+
+def _result(part: _Part) -> Result:
+    return Result(part.type, part.data, part.subject, part.content_type)

@@ -12,10 +12,12 @@ from functools import partial
 from typing import Any
 
 from bridge.domain.execution import Status
-from bridge.sdk import Context
+from bridge.domain.limits import OUTPUTS
+from bridge.domain.redelivery import Journey
+from bridge.sdk import Context, Rejected
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.state import NO_STATE, State
-from processors import records
+from processors import journeys, records
 from processors.breakers import circuit_of
 from processors.clock import now_ms
 from processors.delivery import Delivery
@@ -26,8 +28,11 @@ from processors.ordered import Line, Open
 from processors.outputs import Cause
 from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
-from processors.verdicts import Failure, Verdict, convicted, judge, keeping
+from processors.verdicts import Failure, Verdict, Wait, convicted, judge, keeping
 from processors.window import Entry, Window
+
+LINGER_S = 1.0
+"""How long later events of a key wait in memory for journeys that have begun."""
 
 IN_PROGRESS = Verdict(Status.IN_PROGRESS)
 
@@ -55,7 +60,9 @@ class Attempt:
         "execution_id",
         "finished",
         "given",
+        "journeys",
         "lane",
+        "lingering",
         "made",
         "number",
         "process",
@@ -85,6 +92,8 @@ class Attempt:
         self.lane = Lane(place, order_name(process), given.record.key or execution_id.encode())
         self.state: State = NO_STATE
         self.successor: Attempt | None = None
+        self.journeys: tuple[Journey, ...] | None = None
+        self.lingering: asyncio.TimerHandle | None = None
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
         self.started_ms = 0
@@ -140,10 +149,37 @@ class Attempt:
             self.successor = successor
         else:
             self.successor.follow(successor)
+        if self.lingering is not None:
+            self.lingering.cancel()
+            self._finish()
+
+    def linger(self) -> None:
+        """
+        Finish when the journeys have ended, or a little later: most are quick, and what follows of the key is not held meanwhile.
+
+        The execution is recorded already; nothing but the order of what waits in memory hangs on it.
+        """
+        if self.process.state and self.successor is None:
+            self.lingering = asyncio.get_running_loop().call_later(LINGER_S, self._finish)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.lingering = None
+        if self.window.alive:
+            self.finished(self)
+
+    @property
+    def following(self) -> Attempt | None:
+        """The next attempt of this execution, where it has come already and its partition is still ours."""
+        found = self.successor
+        while found is not None and not found.window.alive:
+            found = found.successor
+        return found
 
     def begin(self) -> None:
         """Run the process, or let the execution wait where something holds it."""
-        around, event, now = self.around, self.given.event, now_ms()
+        around, now = self.around, now_ms()
         if self.process.state and around.states.applied(self):
             self.task = around.caller.begin(self._again())
             return
@@ -154,7 +190,8 @@ class Attempt:
         self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
         self.state = around.states.of(self)
-        context = around.contexts.make(self.process, event, self.execution_id, self.number, self.state)
+        self.journeys = journeys.of(self)
+        context = around.contexts.make(self)
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
         else:
@@ -179,9 +216,9 @@ class Attempt:
         recorded = None if self.silent else await self.around.states.recorded(self)
         if not self.window.alive:
             return
-        self.around.executions.ordered.end(self.execution_id)
         self.around.states.tell(self)
         if recorded is None:
+            self.stand(None)
             self.finished(self)
         else:
             Delivery(self).repeat(recorded)
@@ -189,6 +226,8 @@ class Attempt:
     def give_up(self) -> None:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
         self.leave_share()
+        if self.lingering is not None:
+            self.lingering.cancel()
         if self.task is not None:
             self.task.cancel()
             self.around.journal.end(self.execution_id)
@@ -202,11 +241,23 @@ class Attempt:
             now = now_ms()
             if self.suspect:
                 outcome = convicted(outcome)
-            verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now))
-            if self.state.changed and verdict.status is Status.COMPLETED:
+            first = OUTPUTS if self.journeys and self.journeys[0].status else 0
+            verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now, first))
+            if verdict.status is Status.PENDING:
+                verdict = journeys.awaiting(self, verdict, now)
+            keeps = isinstance(outcome, Rejected) and outcome.keep
+            if self.state.changed and (keeps or verdict.status in (Status.COMPLETED, Status.PENDING)):
                 verdict = keeping(verdict, self.state.kept)
             self._tell_breaker(verdict, now)
             self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
+
+    def stand(self, wait: Wait | None) -> None:
+        """Let later events of an ordered process's key wait while this execution does; without a wait not any more."""
+        ordered, line = self.around.executions.ordered, self.line
+        if line is not None and wait is not None:
+            ordered.wait(line, Open(self.execution_id, self.given.record.offset, wait.topic, wait.due_ms))
+        else:
+            ordered.end(self.execution_id)
 
     def _tell_breaker(self, verdict: Verdict, now: int) -> None:
         if verdict.code in RETRIED:
@@ -217,11 +268,7 @@ class Attempt:
     def _end(self, verdict: Verdict) -> None:
         if not self.window.alive:
             return
-        ordered, line, wait = self.around.executions.ordered, self.line, verdict.wait
-        if line is not None and wait is not None:
-            ordered.wait(line, Open(self.execution_id, self.given.record.offset, wait.topic, wait.due_ms))
-        else:
-            ordered.end(self.execution_id)
+        self.stand(verdict.wait)
         if not self.process.state:
             self.around.lanes.leave(self.lane)  # the next one of the lane begins now, and must find the line as it is
         Delivery(self).publish(verdict)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from bridge import logs
-from bridge.domain.event import Event
 from bridge.registry.view import View
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
-from bridge.sdk.state import State
 from processors.verdicts import Failure, said
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from processors.attempt import Attempt
 
 
 class Contexts:
@@ -27,14 +27,16 @@ class Contexts:
         self._configs: dict[tuple[str, str], BaseModel | Failure] = {}
         self._generation = -1
 
-    def make(self, process: AnyProcess, event: Event, execution_id: str, attempt: int, state: State) -> Context[Any] | Failure:
+    def make(self, attempt: Attempt) -> Context[Any] | Failure:
         """Give the context of one attempt, or the failure `invalid-config` where the tenant's configuration does not fit."""
+        process, event, execution_id = attempt.process, attempt.given.event, attempt.execution_id
         config = self._config(process, event.tenant)
         if isinstance(config, Failure):
             return config
         correlation = event.correlation_id or event.key
         log = logs.of_execution(process.name, event, execution_id)
-        return Context(event.tenant, correlation, execution_id, attempt, config, log, self._http, state)
+        number, state, journeys = attempt.number, attempt.state, attempt.journeys
+        return Context(event.tenant, correlation, execution_id, number, config, log, self._http, state, journeys)
 
     def _config(self, process: AnyProcess, tenant: str) -> BaseModel | Failure:
         if self._generation != self._registry.generation:

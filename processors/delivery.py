@@ -2,9 +2,9 @@
 """
 What an attempt has led to, on its way into Kafka.
 
-The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then what the
-process keeps, then the notice of its outcome, then the execution's record, and only then is the event's entry finished, so that
-its offset can be committed.
+The order is the promise: results, emitted events, the dead letter or the record that waits are confirmed first, then the journeys
+that it begins, then what the process keeps, then the notice of its outcome, then the execution's record, and only then is the
+event's entry finished, so that its offset can be committed.
 
 An execution that is only held, and goes on somewhere else at once, is recorded before the record that waits: whoever goes on with
 it must find it recorded, or its end would be followed by our `pending`. If we die in between, the event is held again.
@@ -23,13 +23,13 @@ from bridge.domain.execution import Execution, ResultRef, Status
 from bridge.executions import decode, encode
 from bridge.kafka.producer import ANY_PARTITION
 from bridge.notifications.deliveries import WEBHOOK, webhook_of
-from processors import notices, records, tasks
+from processors import messages, notices, records, tasks
 from processors.clock import now_ms
 from processors.ending import doubt
 from processors.outbox import Record, Report
 from processors.outputs import Output
 from processors.telling import Telling
-from processors.verdicts import Verdict, failed
+from processors.verdicts import JOURNEYS, Verdict, Wait, failed
 
 if TYPE_CHECKING:
     from processors.attempt import Attempt
@@ -60,7 +60,7 @@ class Delivery:
         if verdict.status is Status.FAILED:
             self._pending = 1
             around.outbox.send(records.dead_letter(attempt, verdict, now_ms()), self._dead)
-        elif verdict.wait is not None and not attempt.held:
+        elif verdict.wait is not None and verdict.start is None and not attempt.held:
             self._pending = 1
             self._let_wait(self._confirmed)
         for index, output in enumerate(verdict.outputs):
@@ -68,12 +68,12 @@ class Delivery:
         for step in steps:
             Telling(attempt, step, self._confirmed).begin()
         if not self._pending:
-            self._write()
+            self._begin_journeys()
 
     def _record(self, output: Output) -> Record:
         topics, name = self._attempt.around.topics, self._attempt.process.name
         if output.topic:
-            return Record(topics.prefix + output.topic, output.key, output.value, output.headers, ANY_PARTITION)
+            return Record(topics.prefix + output.topic, output.key, output.value, output.headers, output.partition)
         topic = topics.events if output.event else topics.results_prefix + name
         own = output.event is not None and "partitionkey" in output.event.attributes
         partition = ANY_PARTITION if own else self._attempt.given.record.partition
@@ -113,6 +113,19 @@ class Delivery:
         if self._refusal is not None:
             self.publish(failed("result-too-large", f"Kafka refuses a result: {self._refusal.str()}"))
         else:
+            self._begin_journeys()
+
+    def _begin_journeys(self) -> None:
+        """Begin them once all that was published before is there: what they lead to may come at once."""
+        if self._verdict.start is None:
+            self._write()
+        else:
+            self._attempt.around.outbox.send(self._record(self._verdict.start), self._journeys_begun)
+
+    def _journeys_begun(self, error: KafkaError | None, _: Any) -> None:
+        if error is not None:
+            doubt("a journey could not be begun", error=error.str(), execution=self._attempt.execution_id)
+        if self._attempt.window.alive:
             self._write()
 
     def _write(self) -> None:
@@ -133,7 +146,7 @@ class Delivery:
             self._pass_over()
             return
         then: Callable[[], None] = partial(attempt.around.outbox.send, record, recorded)
-        if final and notices.concerns(attempt):
+        if final and messages.concerns(attempt):
             then = Telling(attempt, notices.outcome(attempt, execution), then).begin
         if final and tasks.concerns(attempt):
             attempt.around.outbox.send(tasks.ended(attempt, execution), partial(self._signalled, then))
@@ -156,8 +169,10 @@ class Delivery:
         """Send the record of an execution whose results and state Kafka has."""
         attempt, execution = self._attempt, decode(value)
         ended = execution.finished_ms or now_ms()
-        self._verdict, attempt.started_ms = Verdict(execution.status), execution.started_ms
-        record = records.of_execution(attempt, execution, None, value, ended)
+        wait = None if execution.status.final else Wait(JOURNEYS, ended)
+        self._verdict, attempt.started_ms = Verdict(execution.status, wait=wait), execution.started_ms
+        attempt.stand(wait)
+        record = records.of_execution(attempt, execution, wait, value, ended)
         self._end(execution, record, partial(self._recorded, value, ended))
 
     def _recorded(self, value: bytes, ended: int, error: KafkaError | None, message: Any) -> None:
@@ -176,6 +191,8 @@ class Delivery:
             return
         if attempt.held:
             self._let_wait(self._finished)
+        elif verdict.wait is not None and verdict.wait.topic == JOURNEYS:
+            attempt.linger()
         else:
             attempt.finished(attempt)
 

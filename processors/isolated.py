@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, cast
 from bridge import logs
 from bridge.domain.event import Event
 from bridge.domain.limits import MIB
+from bridge.domain.redelivery import Journey
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from processors import answers
@@ -47,6 +48,7 @@ class Request(NamedTuple):
     execution_id: str
     attempt: int
     config: Any
+    journeys: tuple[Journey, ...] | None
 
 
 class Wanted(NamedTuple):
@@ -125,6 +127,7 @@ def _outcome(process: AnyProcess, request: Request) -> object:
         request.config,
         logs.of_execution(process.name, event, request.execution_id),
         cast("Any", None),
+        journeys=request.journeys,
     )
     if inspect.iscoroutinefunction(process.run):
         return asyncio.run(_with_http(process, event, context))

@@ -75,7 +75,7 @@ class Isolation:
         Order:  runs begin in the order of the calls, but that one process has a share of the children only.
         Raises: asyncio.CancelledError; the run is then killed.
         """
-        given = context.tenant, context.correlation_id, context.execution_id, context.attempt, context.config
+        given = context.tenant, context.correlation_id, context.execution_id, context.attempt, context.config, context.journeys
         async with self._place(process) as there_is_one:
             if not there_is_one:
                 return Failure("timeout", f"no child process was free within {QUEUE_S:g} s")

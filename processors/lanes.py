@@ -58,10 +58,12 @@ class Lanes(Generic[T]):
         else:
             queue.append(attempt)
 
-    def leave(self, lane: Lane) -> None:
-        """Say that the attempt which had begun has ended; the next one begins."""
+    def leave(self, lane: Lane, then: T | None = None) -> None:
+        """Say that the attempt which had begun has ended; the next one begins, or one that goes before all that wait."""
         queue = self._lanes[lane]
         queue.popleft()
+        if then is not None:
+            queue.appendleft(then)
         self._go_on(lane, queue)
 
     def purge(self) -> None:

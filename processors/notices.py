@@ -16,6 +16,7 @@ from bridge.cloudevents.jsontext import fault
 from bridge.domain import ids
 from bridge.domain.execution import Execution, Status
 from bridge.notifications.notice import CORRELATION, FAILED, JSON, SUCCESS, Notice
+from processors import messages
 from processors.clock import now_ms
 from processors.outputs import Output
 from processors.verdicts import Verdict
@@ -23,7 +24,6 @@ from processors.verdicts import Verdict
 if TYPE_CHECKING:
     from processors.attempt import Attempt
 
-MESSAGES: Final = "eventingress."
 EVENTS_URL: Final = "/eventingress/v1/events/"
 
 _encode = msgspec.json.Encoder().encode
@@ -40,15 +40,9 @@ class _Outcome(msgspec.Struct, rename="camel"):
     result: msgspec.Raw
 
 
-def concerns(attempt: Attempt) -> bool:
-    """Say whether an attempt is the business process of a message."""
-    type_ = attempt.given.event.type
-    return type_.startswith(MESSAGES) and type_.rpartition(".")[2] == attempt.process.name
-
-
 def steps(attempt: Attempt, verdict: Verdict) -> Iterator[Notice]:
     """Give the notices of the steps that a verdict publishes."""
-    if verdict.outputs and concerns(attempt):
+    if verdict.outputs and messages.concerns(attempt):
         for output in verdict.outputs:
             if output.event is None and ":" in output.type:
                 yield _step(attempt, output)
@@ -57,7 +51,7 @@ def steps(attempt: Attempt, verdict: Verdict) -> Iterator[Notice]:
 def outcome(attempt: Attempt, execution: Execution) -> Notice:
     """Give the notice of an execution that has ended."""
     event = attempt.given.event
-    _, kind, subtype, _ = (*event.type.split("."), "", "", "")[:4]
+    kind, subtype = messages.parts(event.type)
     well = execution.status is not Status.FAILED
     payload = _Outcome(
         event_id=event.key,

@@ -16,7 +16,7 @@ from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.limits import DATA_BYTES, OUTPUTS, RESULT_BYTES
 from bridge.domain.moments import iso
-from bridge.sdk import Completed, Emit, Result
+from bridge.sdk import AwaitJourneys, Completed, Emit, Result
 
 if TYPE_CHECKING:  # a child process turns outcomes into bytes with what is here, and needs no Kafka
     from bridge.kafka.producer import Headers
@@ -34,7 +34,7 @@ class Output(msgspec.Struct, frozen=True):
     """
     One record that an outcome asks for; `event` is set for an emitted event and None for a result.
 
-    `topic` is where it goes otherwise, to the partition of its key: the name without the installation's prefix.
+    `topic` is where it goes otherwise, the name without the installation's prefix; `partition` -1 is that of its key.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Output(msgspec.Struct, frozen=True):
     value: bytes
     event: Event | None = None
     topic: str = ""
+    partition: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,17 @@ class Made(Completed):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """The execution that outputs come from, and the event that it handles."""
+    """
+    The execution that outputs come from, and the event that it handles.
+
+    `first` is the number of its first result: what a process publishes after its journeys is not what it did before.
+    """
 
     event: Event
     process: str
     execution_id: str
     now_ms: int
+    first: int = 0
 
 
 def kept(value: Any) -> bytes:
@@ -70,7 +76,7 @@ def kept(value: Any) -> bytes:
     return raw
 
 
-def outputs_of(outcome: Completed, cause: Cause) -> list[Output]:
+def outputs_of(outcome: Completed | AwaitJourneys, cause: Cause) -> list[Output]:
     """Make everything that an outcome publishes, complete before any of it is sent. Raises: Unpublishable."""
     if isinstance(outcome, Made):
         return [*outcome.outputs]
@@ -80,9 +86,9 @@ def outputs_of(outcome: Completed, cause: Cause) -> list[Output]:
     return made
 
 
-def listed(outcome: Completed) -> tuple[Sequence[Any], Sequence[Any]]:
+def listed(outcome: Completed | AwaitJourneys) -> tuple[Sequence[Any], Sequence[Any]]:
     """Give the results and the emitted events. Raises: Unpublishable where they are no lists, or too many."""
-    results, emits = outcome.results or (), outcome.emits or ()
+    results, emits = outcome.results or (), getattr(outcome, "emits", ()) or ()
     if not isinstance(results, (list, tuple)) or not isinstance(emits, (list, tuple)):
         raise Unpublishable("invalid-outcome", "results and emits are lists")
     if len(results) + len(emits) > OUTPUTS:
@@ -92,7 +98,7 @@ def listed(outcome: Completed) -> tuple[Sequence[Any], Sequence[Any]]:
 
 def _result(result: Any, cause: Cause, index: int) -> Output:
     attributes, value = _described(result, Result, cause, f"results[{index}]")
-    attributes["id"] = ids.result_id(cause.execution_id, index)
+    attributes["id"] = ids.result_id(cause.execution_id, cause.first + index)
     given = cause.event.attributes
     key = given.get("partitionkey") or cause.event.key
     return Output(attributes["id"], result.type, key.encode(), headers_of(Event(attributes)), value)
@@ -101,7 +107,7 @@ def _result(result: Any, cause: Cause, index: int) -> Output:
 def _emit(emit: Any, cause: Cause, index: int) -> Output:
     where = f"emits[{index}]"
     attributes, value = _described(emit, Emit, cause, where)
-    attributes["id"] = attributes["eventkey"] = ids.emitted_key(cause.execution_id, index)
+    attributes["id"] = attributes["eventkey"] = ids.emitted_key(cause.execution_id, cause.first + index)
     attributes["hops"] = str(cause.event.hops + 1)
     if emit.partition_key:
         attributes["partitionkey"] = _text(emit.partition_key, f"{where}.partition_key")

@@ -49,7 +49,7 @@ def execution(attempt: Attempt, verdict: Verdict, ended_ms: int | None = None, r
         reason=verdict.said,
         worker=attempt.around.worker,
         results=tuple(refs),
-        due_ms=(verdict.wait.due_ms or None) if verdict.wait else None,
+        due_ms=verdict.wait.until_ms if verdict.wait else None,
         replayed_from=again.replayed_from if again else "",
     )
 
@@ -110,6 +110,7 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
             reason=verdict.said,
             tries=tries(attempt, verdict, ended_ms),
             replayed_from=again.replayed_from if again else "",
+            journeys=again.journeys if again else (),
         ),
     )
     return Record(attempt.around.topics.prefix + wait.topic, record.key, record.value or b"", headers, record.partition)

@@ -17,7 +17,7 @@ from bridge.domain.execution import Status
 from bridge.domain.retry import Tier
 from bridge.sdk.process import AnyProcess
 from processors.ordered import Open
-from processors.verdicts import Verdict, Wait
+from processors.verdicts import JOURNEYS, Verdict, Wait
 
 RETRIED: Final = frozenset({"exception", "timeout", "retry-later", "crashed", "out-of-memory", "invalid-config"})
 """What another attempt may cure; what a process says of an event itself (`Rejected`) or returns wrongly, none will."""
@@ -49,9 +49,12 @@ class Retries:
         """
         Give the verdict of an event that may not overtake: it waits in the topic of the first of its line, and comes after it.
 
-        Where that one is back already, the shortest wait will do.
+        Where that one is back already, the shortest wait will do. Where it waits for its journeys, nobody knows how long: then
+        for about as long as that has lasted.
         """
         reason = f"waits for the execution {first.execution_id}"
+        if first.topic == JOURNEYS:
+            return self.rest((now_ms - first.due_ms) / 1000, reason, now_ms)
         if not first.due_ms or first.due_ms > now_ms:
             return Verdict(Status.PENDING, reason=reason, wait=Wait(first.topic, first.due_ms))
         return self.rest(0, reason, now_ms)

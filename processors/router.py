@@ -184,18 +184,21 @@ class Router:
 
     def _finished(self, attempt: Attempt) -> None:
         del self.running[attempt.execution_id]
-        if attempt.process.state:
-            self._around.lanes.leave(attempt.lane)
         attempt.leave_share()
         self._less(attempt.window, attempt.entry)
-        self._begin_next(attempt)
+        following = attempt.following
+        if not attempt.process.state:
+            self._begin_next(attempt)
+        elif following is not None and following.lane == attempt.lane:
+            self.running[following.execution_id] = following
+            self._around.lanes.leave(attempt.lane, following)  # what waits behind the execution would be held again
+        else:
+            self._around.lanes.leave(attempt.lane)
+            self._begin_next(attempt)
 
     def _begin_next(self, attempt: Attempt) -> None:
         """Begin what follows an attempt, unless its partition was taken away."""
-        following = attempt.successor
-        while following is not None and not following.window.alive:
-            following = following.successor
-        if following is not None:
+        if (following := attempt.following) is not None:
             self._begin(following)
 
     def _less(self, window: Window, entry: Entry) -> None:

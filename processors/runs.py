@@ -22,7 +22,8 @@ from bridge.sdk import Completed, Context, Outcome, Process, Rejected, RetryLate
 from bridge.topics import REDELIVERIES, SIGNALS
 from bridge.workflows.advance import advance
 from bridge.workflows.document import Workflow
-from bridge.workflows.effects import Effect, EmitEvent, RunProcess, SetTimer, StartRun, TellRun
+from bridge.workflows.effects import Answer, Effect, EmitEvent, RunProcess, SetTimer, StartRun, TellRun
+from bridge.workflows.journeys import SHIPPED
 from bridge.workflows.run import Run, decode, encode
 from bridge.workflows.signals import Signal, Start, TaskEnded
 from bridge.workflows.signals import decode as read_signal
@@ -55,7 +56,7 @@ class Runs(Process[AnyConfig]):
             return Completed()
         if self._not_here_yet(event.tenant, of.workflow, of.version):
             return RetryLater(f"version {of.version} of the workflow {of.workflow} is not known to this worker yet")
-        return self._advance(event, context, run, self._registry.workflows.version(event.tenant, of.workflow, of.version), signal)
+        return self._advance(event, context, run, self._registry.workflows.of_run(of), signal)
 
     def _advance(
         self, event: Event, context: Context[AnyConfig], run: Run | None, workflow: Workflow | None, signal: Signal
@@ -71,7 +72,7 @@ class Runs(Process[AnyConfig]):
     def _not_here_yet(self, tenant: str, name: str, number: int) -> bool:
         """Say whether the registry of this worker is behind the one that the run was started by."""
         known = self._registry.workflows.versions(tenant, name)
-        return not known or known[-1].number < number
+        return number != SHIPPED and (not known or known[-1].number < number)
 
 
 class _Making:
@@ -92,6 +93,8 @@ class _Making:
                     yield self._emitted(effect)
                 case TellRun():
                     yield self._signal(effect.run_id, ids.emitted_key(self._execution_id, index), effect.signal)
+                case Answer():
+                    yield self._answer(effect)
                 case SetTimer():
                     pass  # the run says itself when it is due: `processors.timers`
 
@@ -125,7 +128,7 @@ class _Making:
             tenant=tenant,
             workflow=effect.workflow,
             version=version.number,
-            trigger="workflow",
+            trigger=effect.trigger,
             initiated_by=self._run.id,
             params=effect.params,
             parent=parent,
@@ -142,6 +145,14 @@ class _Making:
     def _signal(self, run_id: str, key: str, signal: Signal) -> Output:
         event = signal_event(self._run.tenant, run_id, key, signal, self._at_ms, self._run.correlation_id)
         return Output(key, event.type, record_key(event), headers_of(event), event.data, topic=SIGNALS.suffix)
+
+    def _answer(self, effect: Answer) -> Output:
+        """Give the message back to its business process."""
+        asker = effect.asker
+        headers = [*asker.headers, *redeliveries.journeys_header(effect.journeys)]
+        value = asker.value.encode()
+        topic, partition = REDELIVERIES.suffix, asker.partition
+        return Output(self._run.id, "flow.journeyended", asker.key, headers, value, topic=topic, partition=partition)
 
     def _own(self, key: str, type_: str, data: Any, hops: int, more: dict[str, str]) -> Event:
         attributes = {

@@ -30,10 +30,11 @@ from processors.tables import RecordTable
 if TYPE_CHECKING:
     from processors.attempt import Attempt
 
-APPLIED, STORED, EXECUTION_ID, EXECUTION, REPLAY, EARLIER = "applied", "stored", "execution_id", "execution", "replay", "earlier"
+APPLIED, STORED, EXECUTION_ID, EXECUTION = "applied", "stored", "execution_id", "execution"
+REPLAY, ATTEMPT, EARLIER = "replay", "attempt", "earlier"
 """
-Headers: the last event that was applied, by its offset and its time; the execution that wrote this, by its id, its record and
-whether it is a replay; and the marks of earlier ones.
+Headers: the last event that was applied, by its offset and its time; the execution that wrote this, by its id, its record,
+whether it is a replay, and its attempt; and the marks of earlier ones.
 """
 
 MARKS: Final = 8
@@ -46,11 +47,12 @@ LOG = logs.get("processors.states")
 
 
 class Mark(NamedTuple):
-    """An execution that was applied; its record lies in the state's record at the offset `at`."""
+    """An execution that was applied, by which of its attempts; its record lies in the state's record at the offset `at`."""
 
     execution_id: str
     at: int
     replay: bool
+    attempt: int = 1
 
 
 class Kept(NamedTuple):
@@ -113,7 +115,7 @@ class StateTable(RecordTable):
         else:
             headers = dict(record.headers)
             stale = (*known.stale, known.version) if 0 < known.version < version else known.stale
-            own = Mark(headers[EXECUTION_ID].decode(), record.offset, headers[REPLAY] == b"1")
+            own = Mark(headers[EXECUTION_ID].decode(), record.offset, headers[REPLAY] == b"1", int(headers.get(ATTEMPT, b"1")))
             marks = (*(Mark(*one) for one in orjson.loads(headers[EARLIER])), own)
             of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), marks, stale)
             self.tell(record.partition, key)
@@ -155,10 +157,10 @@ class States:
         return State(self._kept(attempt).value) if attempt.process.state else NO_STATE
 
     def applied(self, attempt: Attempt) -> bool:
-        """Say whether an execution has changed the state before, or an event that was to follow its own."""
+        """Say whether this attempt, a later one, or an event that was to follow its own has changed the state before."""
         kept, record = self._kept(attempt), attempt.given.record
-        if kept.mark(attempt.execution_id) is not None:
-            return True
+        if (mark := kept.mark(attempt.execution_id)) is not None:
+            return mark.attempt >= attempt.number
         return not _replays(attempt) and kept.again(record.offset, record.timestamp)
 
     async def recorded(self, attempt: Attempt) -> bytes | None:
@@ -191,9 +193,10 @@ class States:
     def write(self, attempt: Attempt, value: bytes, execution: bytes, then: Callable[[], None]) -> None:
         """Keep another value; `then` is called once Kafka has it."""
         before, record, replay = self._kept(attempt), attempt.given.record, _replays(attempt)
-        applied, stored_ms, earlier = before.applied, before.stored_ms, before.marks[1 - MARKS :]
+        others = tuple(mark for mark in before.marks if mark.execution_id != attempt.execution_id)
+        applied, stored_ms, earlier = before.applied, before.stored_ms, others[1 - MARKS :]
         if not replay and record.offset != applied:
-            applied, earlier = record.offset, tuple(mark for mark in before.marks if mark.replay)[-REPLAYS:]
+            applied, earlier = record.offset, tuple(mark for mark in others if mark.replay)[-REPLAYS:]
         if not replay:
             stored_ms = max(stored_ms, record.timestamp)
         after = Kept(before.version + 1, value, applied, stored_ms, earlier)
@@ -203,6 +206,7 @@ class States:
             (EXECUTION_ID, attempt.execution_id.encode()),
             (EXECUTION, execution),
             (REPLAY, b"%d" % replay),
+            (ATTEMPT, b"%d" % attempt.number),
             (EARLIER, orjson.dumps([[*mark] for mark in earlier])),
         ]
         sent = self._record(attempt, after.version, value, headers)
@@ -215,7 +219,7 @@ class States:
         if not attempt.window.alive:
             return  # whoever has the partition now finds what we wrote, and records the execution
         table, partition = self._tables[attempt.process.state], attempt.given.record.partition
-        own = Mark(attempt.execution_id, message.offset(), _replays(attempt))
+        own = Mark(attempt.execution_id, message.offset(), _replays(attempt), attempt.number)
         table.kept[partition][attempt.lane.key] = after._replace(marks=(*after.marks, own))
         table.wrote(message)
         table.tell(partition, attempt.lane.key)

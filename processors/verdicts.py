@@ -11,14 +11,17 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from bridge.domain.execution import Status
 from bridge.domain.limits import REASON_BYTES, RESULT_BYTES
-from bridge.sdk import Completed, Rejected, RetryLater, Skipped
+from bridge.sdk import AwaitJourneys, Completed, Rejected, RetryLater, Skipped
 from processors.outputs import Cause, Output, Unpublishable, kept, outputs_of
+
+JOURNEYS: Final = "runs"
+"""Where an execution waits for its journeys: what goes on with it comes from their runs."""
 
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -35,11 +38,17 @@ class Wait(msgspec.Struct, frozen=True):
     """
     Where an execution waits for its next attempt, and until when.
 
-    `topic` is the topic's name without the installation's prefix; `due_ms` is 0 where there is no time.
+    `topic` is the topic's name without the installation's prefix; `due_ms` is 0 where there is no time. In `JOURNEYS` no record
+    waits, and `due_ms` is when the wait has begun.
     """
 
     topic: str
     due_ms: int
+
+    @property
+    def until_ms(self) -> int | None:
+        """When it ends, where there is a time."""
+        return self.due_ms or None if self.topic != JOURNEYS else None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -48,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     `after_s` is how long the process itself wants to wait, `wait` what was granted: only a pending execution has it. `kept` is
     what the process keeps of the event's key from now on, as JSON (nothing: it forgets it); None: what it has kept so far.
+    `start` begins the journeys that it waits for.
     """
 
     status: Status
@@ -58,6 +68,7 @@ class Verdict(msgspec.Struct, frozen=True):
     after_s: float | None = None
     wait: Wait | None = None
     kept: bytes | None = None
+    start: Output | None = None
 
     @property
     def said(self) -> str:
@@ -66,7 +77,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def judge(outcome: object, cause: Cause) -> Verdict:
-    """Turn an outcome, or a failure, into a verdict; never raises for anything that a process can return."""
+    """
+    Turn an outcome, or a failure, into a verdict; never raises for anything that a process can return.
+
+    Shape:  one that awaits journeys is `pending`, and has yet to be told which.
+    """
     try:
         return _judged(outcome, cause)
     except Exception as err:  # noqa: BLE001  the edge: an outcome holds objects of the process, and their code may raise
@@ -90,9 +105,10 @@ def said(err: BaseException) -> str:
 
 def _judged(outcome: object, cause: Cause) -> Verdict:
     match outcome:
-        case Completed():
+        case Completed() | AwaitJourneys():
+            status = Status.COMPLETED if isinstance(outcome, Completed) else Status.PENDING
             try:
-                return Verdict(Status.COMPLETED, data=kept(outcome.data).decode(), outputs=outputs_of(outcome, cause))
+                return Verdict(status, data=kept(outcome.data).decode(), outputs=outputs_of(outcome, cause))
             except Unpublishable as err:
                 return failed(err.code, err.reason)
         case Skipped():
@@ -109,7 +125,7 @@ def _judged(outcome: object, cause: Cause) -> Verdict:
 
 def unfit(outcome: object) -> str:
     """Say of something that is no outcome what to return instead."""
-    return f"run() returned {outcome!r:.200}; return Completed, Skipped, RetryLater or Rejected"
+    return f"run() returned {outcome!r:.200}; return Completed, AwaitJourneys, Skipped, RetryLater or Rejected"
 
 
 def _later(outcome: RetryLater) -> Verdict:

@@ -35,7 +35,7 @@ def get(tenant: Tenant, which: Which, data: Data = None, as_json: AsJson = False
     settings = operator_settings(data)
     run = asyncio.run(_find(settings, tenant, which))
     with reading(settings) as registry:
-        workflow = registry.workflows.version(tenant, run.workflow, run.version)
+        workflow = registry.workflows.of_run(run)
     if workflow is None:
         raise NotFound(f"Version {run.version} of the workflow {run.workflow} is not there any more.")
     if as_json:
@@ -98,7 +98,7 @@ def approve(
     async def ask(settings: Settings) -> None:
         async with using_runs(settings) as runs:
             run = await runs.find(tenant, which)
-            workflow = registry.workflows.version(tenant, run.workflow, run.version)
+            workflow = registry.workflows.of_run(run)
             if workflow is None or not isinstance(workflow.by_name.get(task), ApprovalTask):
                 raise NotFound(f"The workflow {run.workflow} has no approval {task}.")
             if not run.task(task).active:

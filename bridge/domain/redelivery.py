@@ -17,12 +17,26 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class Journey:
+    """
+    A run of a workflow that a message has to go through; `id` is the run's.
+
+    `status` is empty until it has ended; then it is a run's, `succeeded` where it ended well, and `reason` says why it did not.
+    """
+
+    id: str
+    workflow: str
+    status: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Redelivery:
     """
     What the worker needs to go on with an execution.
 
     `attempt` is the one to make now. `topic`, `partition`, `offset` and `received_ms` are those of the event's own record, `key`
-    its record's key. `replayed_from` names the execution that a replay repeats, empty for a retry.
+    its record's key. `replayed_from` names the execution that a replay repeats, empty for a retry. `journeys` have ended.
     """
 
     process: str
@@ -37,3 +51,4 @@ class Redelivery:
     reason: str = ""
     tries: tuple[Try, ...] = ()
     replayed_from: str = ""
+    journeys: tuple[Journey, ...] = ()

@@ -15,9 +15,13 @@ import msgspec
 
 from bridge.decisions.facts import Ref
 from bridge.domain.errors import InvalidWorkflow
+from bridge.registry.default_journeys import DEFAULT_JOURNEYS
 from bridge.registry.fields import Millis, Name
 from bridge.workflows.document import Workflow
+from bridge.workflows.journeys import JOINING, SHIPPED, joined
 from bridge.workflows.reading import check
+from bridge.workflows.run import Run
+from bridge.workflows.signals import Start
 
 Number = Annotated[int, msgspec.Meta(ge=1, le=999_999_999)]
 
@@ -57,6 +61,7 @@ class WorkflowIndex:
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, tuple[WorkflowVersion, ...]]] = {}
+        self._journeys: dict[str, dict[str, tuple[WorkflowVersion, ...]]] = {}
 
     def versions(self, tenant: str, name: str) -> tuple[WorkflowVersion, ...]:
         """Give every version of a workflow, the oldest first, erased ones too."""
@@ -70,6 +75,23 @@ class WorkflowIndex:
     def version(self, tenant: str, name: str, number: int) -> Workflow | None:
         """Give a version for its runs, also where it was superseded or deleted; None once it is erased."""
         return next((one.workflow for one in reversed(self.versions(tenant, name)) if one.number == number), None)
+
+    def of_run(self, run: Run | Start) -> Workflow | None:
+        """Give the version that a run began with, also of those that come with the bridge; None once it is erased."""
+        if run.version != SHIPPED:
+            return self.version(run.tenant, run.workflow, run.version)
+        return joined(run.params) if run.workflow == JOINING else DEFAULT_JOURNEYS.get(run.workflow)
+
+    def journeys(self, tenant: str, event_type: str) -> tuple[WorkflowVersion, ...]:
+        """Give the current versions, by name, whose event trigger is on and names an event type of messages."""
+        known = self._journeys.get(tenant)
+        if known is None:
+            found: dict[str, list[WorkflowVersion]] = {}
+            for one in self.of(tenant):
+                if one.workflow is not None and (trigger := one.workflow.triggers.event).enabled and trigger.event_type:
+                    found.setdefault(trigger.event_type, []).append(one)
+            known = self._journeys[tenant] = {name: tuple(versions) for name, versions in found.items()}
+        return known.get(event_type, ())
 
     def of(self, tenant: str) -> tuple[WorkflowVersion, ...]:
         """Give the current version of each of a tenant's workflows, by name."""
@@ -88,4 +110,5 @@ class WorkflowIndex:
         found = [one for one in self.versions(ref.tenant, name) if one.number != int(number)]
         if isinstance(new, WorkflowVersion):
             found.append(new)
+        self._journeys.pop(ref.tenant, None)
         self._of[ref.tenant] = self._of.get(ref.tenant, {}) | {name: tuple(sorted(found, key=lambda one: one.number))}

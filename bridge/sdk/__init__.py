@@ -7,17 +7,20 @@ A plugin is an installed package with an entry point in the group `event_bridge.
 """
 
 from bridge.domain.event import Event
+from bridge.domain.redelivery import Journey
 from bridge.sdk.context import Context
 from bridge.sdk.hooks import hookimpl
-from bridge.sdk.outcomes import Completed, Emit, Outcome, Rejected, Result, RetryLater, Skipped
+from bridge.sdk.outcomes import AwaitJourneys, Completed, Emit, Outcome, Rejected, Result, RetryLater, Skipped
 from bridge.sdk.process import NoConfig, Process
 from bridge.sdk.state import State
 
 __all__ = [
+    "AwaitJourneys",
     "Completed",
     "Context",
     "Emit",
     "Event",
+    "Journey",
     "NoConfig",
     "Outcome",
     "Process",

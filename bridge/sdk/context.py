@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from bridge.domain.redelivery import Journey
 from bridge.sdk.state import NO_STATE, State
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Context(Generic[ConfigT]):
     `log` carries tenant, event, execution and correlation id. `http` is the worker's shared aiohttp session: it has
     time-outs, reaches public addresses only (`EVB_EGRESS_ALLOWED_NETWORKS`), follows no redirect and reads bounded bodies. In a
     child process it is the run's own, and None for a plain function. `state` is what the process keeps of the event's key.
+    `journeys` are those that a message of Event Ingress has to go through, by the names of their workflows: before they begin,
+    and with their ends once they have ended. None for any other event.
     """
 
     tenant: str
@@ -36,3 +39,4 @@ class Context(Generic[ConfigT]):
     log: FilteringBoundLogger
     http: aiohttp.ClientSession
     state: State = NO_STATE
+    journeys: tuple[Journey, ...] | None = None

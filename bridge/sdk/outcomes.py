@@ -43,6 +43,19 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitJourneys:
+    """
+    Not yet: begin the journeys of a message (`context.journeys`), and call `run` again when all of them have ended.
+
+    What it publishes and keeps counts at once; `data` is shown meanwhile. No later event of an `ordered` process's key begins
+    before that.
+    """
+
+    data: Any = None
+    results: list[Result] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """The event was none of this process's business, and why."""
 
@@ -63,10 +76,15 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Never: the event goes to the dead letters with this kebab-case code and reason."""
+    """
+    Never: the event goes to the dead letters with this kebab-case code and reason.
+
+    `keep`: what the run has put into its state counts all the same.
+    """
 
     code: str
     reason: str
+    keep: bool = False
 
 
-Outcome = Completed | Skipped | RetryLater | Rejected
+Outcome = Completed | AwaitJourneys | Skipped | RetryLater | Rejected

@@ -2,7 +2,7 @@
 """
 What a process keeps of a key: read before a run, and written with what the run publishes.
 
-The worker makes one for each run. Its value changes for good only where the run completes.
+The worker makes one for each run. Its value changes for good where the run completes, or awaits journeys.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class State:
         """
         Keep another value, of what JSON has; None: keep nothing.
 
-        Again:  the last one counts, and only where the run returns `Completed`.
+        Again:  the last one counts, where the run returns `Completed`, `AwaitJourneys`, or `Rejected` with `keep`.
         Raises: TypeError and ValueError for what JSON has not.
         """
         text = "" if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -18,10 +18,11 @@ import structlog
 
 from bridge.domain import ids
 from bridge.domain.event import Event
+from bridge.domain.redelivery import Journey
 from bridge.egress.addresses import LOOPBACK, networks
 from bridge.egress.client import session
 from bridge.sdk.context import Context
-from bridge.sdk.outcomes import Completed, Outcome, Rejected, RetryLater, Skipped
+from bridge.sdk.outcomes import AwaitJourneys, Completed, Outcome, Rejected, RetryLater, Skipped
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.state import NO_STATE, State
 
@@ -50,11 +51,13 @@ async def run(
     *,
     attempt: int = 1,
     state: State | None = None,
+    journeys: tuple[Journey, ...] | None = None,
 ) -> Outcome:
     """
     Run a process on an event as the worker does: checked configuration, a thread for a plain function, its deadline.
 
     Shape:  `state` is what it keeps of the event's key, for a process that has state; give one `State()` to several runs.
+            `journeys` are those of a message: give the same ones a second time with their ends.
             `context.http` reaches this machine and public addresses, so that a test can have a server of its own.
     Raises: pydantic.ValidationError for a configuration that the process refuses, TimeoutError after `timeout_s`, TypeError
             where the process returned no outcome, and whatever the process raises.
@@ -72,12 +75,13 @@ async def run(
             log=structlog.get_logger("plugin").bind(process=process.name, execution_id=execution),
             http=http,
             state=mine,
+            journeys=journeys,
         )
         async with asyncio.timeout(process.timeout_s):
             outcome = await _call(process, event, context)
-    if not isinstance(outcome, (Completed, Skipped, RetryLater, Rejected)):
-        raise TypeError(f"{process.name} returned {outcome!r}; return Completed, Skipped, RetryLater or Rejected")
-    if mine.changed and isinstance(outcome, Completed):
+    if not isinstance(outcome, (Completed, AwaitJourneys, Skipped, RetryLater, Rejected)):
+        raise TypeError(f"{process.name} returned {outcome!r}; return Completed, AwaitJourneys, Skipped, RetryLater or Rejected")
+    if mine.changed and (isinstance(outcome, (Completed, AwaitJourneys)) or (isinstance(outcome, Rejected) and outcome.keep)):
         kept.put(mine.get())
     return outcome
 

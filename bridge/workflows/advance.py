@@ -40,6 +40,7 @@ def fresh(run_id: str, start: Start, at_ms: int) -> Run:
         hops=start.hops,
         correlation_id=start.correlation_id,
         parent=start.parent,
+        asker=start.asker,
         params=start.params,
         labels=start.labels,
     )

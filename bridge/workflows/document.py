@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from bridge.workflows import graph, schedules
 from bridge.workflows.conditions import Condition
 from bridge.workflows.limits import CONDITIONS, PARAMS, TASKS
-from bridge.workflows.shape import ParamName, Shape, Text, WorkflowName
+from bridge.workflows.shape import EventKey, ParamName, Shape, Text, WorkflowName
 from bridge.workflows.tasks import Minutes, Task
 
 ParamType = Literal["string", "number", "boolean", "object", "array"]
@@ -74,6 +74,23 @@ class Manual(Trigger):
     enabled: bool = True
 
 
+class EventTrigger(Trigger):
+    """
+    With an `eventType` it is the trigger of a journey: messages of Event Ingress start runs, and Flow's API starts none.
+
+    Without an `eventSubtype` it means all subtypes of the type.
+    """
+
+    event_type: EventKey | Literal[""] = ""
+    event_subtype: EventKey | Literal[""] = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.event_subtype and not self.event_type:
+            raise ValueError("an eventSubtype needs the eventType that it belongs to")
+        return self
+
+
 class Schedule(Trigger):
     """Starts runs at the times of a cron expression, in a time zone."""
 
@@ -92,7 +109,7 @@ class Triggers(Shape):
     """Who may start runs; without a word only somebody by hand."""
 
     manual: Manual = Manual()
-    event: Trigger = Trigger()
+    event: EventTrigger = EventTrigger()
     webhook: Trigger = Trigger()
     github: Trigger = Trigger()
     schedule: Schedule = Schedule()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from bridge.workflows.run import Parent, Run
+from bridge.domain.redelivery import Journey
+from bridge.workflows.run import Asker, Origin, Parent, Run
 from bridge.workflows.signals import Signal
 
 
@@ -32,6 +33,7 @@ class StartRun(NamedTuple):
     params: dict[str, Any]
     parent: Parent
     hops: int
+    trigger: Origin = "workflow"
 
 
 class EmitEvent(NamedTuple):
@@ -50,6 +52,13 @@ class SetTimer(NamedTuple):
     due_ms: int
 
 
+class Answer(NamedTuple):
+    """Let a message's business process go on: its journeys have ended."""
+
+    asker: Asker
+    journeys: tuple[Journey, ...]
+
+
 class TellRun(NamedTuple):
     """Send a signal to another run."""
 
@@ -57,7 +66,7 @@ class TellRun(NamedTuple):
     signal: Signal
 
 
-Effect = RunProcess | StartRun | EmitEvent | SetTimer | TellRun
+Effect = RunProcess | StartRun | EmitEvent | SetTimer | TellRun | Answer
 
 
 class Step(NamedTuple):

@@ -10,10 +10,11 @@ import msgspec
 
 from bridge.domain import ids
 from bridge.workflows.document import Workflow
-from bridge.workflows.effects import Effect, SetTimer, Step, TellRun
+from bridge.workflows.effects import Answer, Effect, SetTimer, Step, TellRun
+from bridge.workflows.journeys import journeys_of
 from bridge.workflows.limits import REASON_CHARS
 from bridge.workflows.references import Filling, Given, Unresolved, fill
-from bridge.workflows.run import NOT_STARTED, Parent, Run, Status, TaskState, given_params
+from bridge.workflows.run import NOT_STARTED, Asker, Parent, Run, Status, TaskState, given_params
 from bridge.workflows.signals import Cancel, TaskEnded
 from bridge.workflows.tasks import WorkflowTask
 
@@ -61,6 +62,9 @@ class Motion:
         self.change(status=status, message=message[:REASON_CHARS], ended_ms=self.at_ms, due_ms=0)
         if self.run.parent is not None:
             self._tell(self.run.parent)
+        if self.run.asker is not None and self.run.asker.headers:
+            self.effects.append(Answer(self.run.asker, journeys_of(self.run, self.workflow, self.tasks)))
+            self.change(asker=Asker())
 
     def _tell(self, parent: Parent) -> None:
         run, succeeded = self.run, self.run.status == "succeeded"

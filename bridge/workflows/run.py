@@ -7,6 +7,7 @@ What need not be said is left out: a task that has not begun has no entry, and n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -32,6 +33,19 @@ class Parent(msgspec.Struct, frozen=True, array_like=True):
     run_id: str
     task: str
     attempt: int
+
+
+class Asker(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
+    """
+    A message whose business process waits for the run: the record that goes to the redeliveries once the run has ended.
+
+    `value` is the message's payload, which the run's params do not repeat. Nothing of it is left when the run has ended.
+    """
+
+    partition: int = 0
+    key: bytes = b""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    value: str = ""
 
 
 _SHORT = {
@@ -101,6 +115,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hops: int = 0
     correlation_id: str = ""
     parent: Parent | None = None
+    asker: Asker | None = None
     params: dict[str, Any] = {}
     labels: dict[str, str] = {}
     tasks: dict[str, TaskState] = {}
@@ -148,8 +163,10 @@ def given_params(run: Run, workflow: Workflow) -> dict[str, Any]:
     """
     given = run.params
     if run.trigger == "event" and isinstance(event := given.get("event"), dict):
+        if run.asker is not None and run.asker.value:
+            event = event | {"data": json.loads(run.asker.value)}
         data = event.get("data")
-        given = (data if isinstance(data, dict) else {}) | {"data": data} | given
+        given = (data if isinstance(data, dict) else {}) | {"data": data} | given | {"event": event}
     found = {one.name: one.default for one in workflow.params if one.default is not None}
     return found | {name: value for name, value in given.items() if value is not None or name not in found}
 

@@ -14,10 +14,12 @@ WORKFLOW_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 TASK_NAME = r"^[A-Za-z0-9][A-Za-z0-9 _-]{0,62}$"
 """Without dots and brackets: it is a part of references."""
 PARAM_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$"
+EVENT_KEY = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 WorkflowName = Annotated[str, StringConstraints(pattern=WORKFLOW_NAME)]
 TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME)]
 ParamName = Annotated[str, StringConstraints(pattern=PARAM_NAME)]
+EventKey = Annotated[str, StringConstraints(pattern=EVENT_KEY)]
 ProcessName = Annotated[str, StringConstraints(pattern=WORKFLOW_NAME)]
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS)]
 

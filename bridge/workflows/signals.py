@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.workflows.run import EndStatus, Origin, Parent
+from bridge.workflows.run import Asker, EndStatus, Origin, Parent
 
 
 class _Signal(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="signal"):
@@ -23,7 +23,7 @@ class Start(_Signal, frozen=True, kw_only=True, tag="start"):
     Begin the run.
 
     Shape:  `params` of an event's run is `{"event": the CloudEvent as JSON}`, of a webhook's `{"data": the body}`; the trigger of
-            what a `StartRun` asks for is `workflow`.
+            what a `StartRun` asks for is `workflow`. The event of a run with an `asker` has its data there.
     """
 
     tenant: str
@@ -34,6 +34,7 @@ class Start(_Signal, frozen=True, kw_only=True, tag="start"):
     params: dict[str, Any] = {}
     labels: dict[str, str] = {}
     parent: Parent | None = None
+    asker: Asker | None = None
     hops: int = 0
     correlation_id: str = ""
 

@@ -10,9 +10,10 @@ from bridge.cloudevents.attributes import text_fault
 from bridge.domain import ids
 from bridge.domain.event import MAX_HOPS
 from bridge.workflows.effects import EmitEvent, RunProcess, StartRun
+from bridge.workflows.journeys import joins
 from bridge.workflows.motion import Motion
 from bridge.workflows.references import Unresolved, as_text
-from bridge.workflows.run import Parent, Status
+from bridge.workflows.run import Origin, Parent, Status
 from bridge.workflows.tasks import (
     ApprovalTask,
     DecisionTask,
@@ -63,7 +64,8 @@ def _begin(motion: Motion, task: Task, params: dict[str, Any]) -> Status | None:
             return "running"
         case WorkflowTask():
             parent = Parent(run.id, task.name, attempt)
-            motion.effects.append(StartRun(id_, task.workflow_ref, params, parent, run.hops + 1))
+            trigger: Origin = "event" if joins(run) else "workflow"
+            motion.effects.append(StartRun(id_, task.workflow_ref, params, parent, run.hops + 1, trigger))
             return "running"
         case EventWaitTask():
             early = run.early.get(as_text(params["topic"]))

@@ -50,7 +50,8 @@ def refusal(workflow: Workflow | None, trigger: TriggerName, facts: Any, quota: 
     if workflow is None:
         return UNKNOWN_WORKFLOW
     wanted = workflow.trigger(trigger)
-    if not wanted.enabled or not hold(wanted.conditions, facts):
+    journey = trigger == "event" and bool(workflow.triggers.event.event_type)
+    if journey or not wanted.enabled or not hold(wanted.conditions, facts):
         return TRIGGER_DISABLED
     return exceeded(quota) if quota is not None and quota.used >= quota.limit else None
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What becomes of an entity: made, drafted, verified. Pure; an entity is the JSON that the processes keep and that look-ups show.
+What becomes of an entity: made, drafted, verified, or dropped. Pure; an entity is the JSON that is kept and that look-ups show.
 
-The verified version is what counts; a change is made on a draft of it, and counts once its journey has ended well.
+The verified version is what counts; a change is made on a draft of it, and counts once its journeys have ended well.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ class Refused(Exception):
 
 
 class Cause(NamedTuple):
-    """Where a change comes from: its event, the event's time, and the journey that it has begun."""
+    """Where a change comes from: its event, the event's time, the execution that makes it, and the journeys that it begins."""
 
     event_key: str
     at: str
-    journey_id: str
+    execution_id: str
+    journey_ids: tuple[str, ...]
 
 
 def create(before: Entity | None, entity_id: str, given: Create, cause: Cause) -> Entity:
-    """Make an entity, verified from its beginning, at version 0. Raises: Refused where it exists."""
+    """Draft a new entity, at version 0. Raises: Refused where it exists."""
     if before is not None:
         raise Refused("entity-exists", f"the entity {entity_id} exists already")
-    verified = {
+    made = {
         "version": 0,
         "type": given.type,
         "targetEntity": given.target_entity,
@@ -45,18 +46,21 @@ def create(before: Entity | None, entity_id: str, given: Create, cause: Cause) -
         "properties": _plain(given)["properties"],
         "accessLayers": _plain(given.access_layers),
     }
-    return {"id": entity_id, "verified": verified, "draft": None, "history": [_noted("Created", 0, cause)]}
+    return _drafted({"id": entity_id, "verified": None, "draft": None, "history": []}, made, "Created", cause)
 
 
-def draft(before: Entity | None, entity_id: str, given: Update, cause: Cause) -> Entity:
+def update(before: Entity | None, entity_id: str, given: Update, cause: Cause) -> Entity:
     """
     Copy the verified version and apply a change to the copy: properties that are given replace those of their name, items of
     collections those of their id; all others stay.
 
-    Raises: Refused for an entity that does not exist, another type, or a version that is not the verified one.
+    Raises: Refused for an entity that does not exist, another type, or a version that is not the verified one; also while there
+            is a draft, which only a replay can meet.
     """
     if before is None:
         raise Refused("entity-unknown", f"there is no entity {entity_id}")
+    if before["draft"] is not None:
+        raise Refused("draft-exists", f"the entity {entity_id} is being changed by another message")
     verified = before["verified"]
     if given.version is not None and given.version != verified["version"]:
         at = verified["version"]
@@ -71,13 +75,35 @@ def draft(before: Entity | None, entity_id: str, given: Update, cause: Cause) ->
         changed["accessLayers"] = _plain(given.access_layers)
     if given.target_entity is not None:
         changed["targetEntity"] = given.target_entity
-    return before | {"draft": changed, "history": _after(before, _noted("DraftCreated", changed["version"], cause))}
+    return _drafted(before, changed, "DraftCreated", cause)
+
+
+def drafted_by(entity: Entity | None, execution_id: str) -> bool:
+    """Say whether an entity has a draft, and of this execution."""
+    return entity is not None and entity["draft"] is not None and entity["draftedBy"] == execution_id
 
 
 def verify(before: Entity, cause: Cause) -> Entity:
-    """Let the draft count: its journey has ended well."""
+    """Let the draft count: its journeys have ended well."""
     made = before["draft"]
-    return before | {"verified": made, "draft": None, "history": _after(before, _noted("Verified", made["version"], cause))}
+    return _without_draft(before) | {"verified": made, "history": _after(before, _noted("Verified", made["version"], cause))}
+
+
+def drop(before: Entity, cause: Cause) -> Entity | None:
+    """Let the draft go: a journey has not ended well. Nothing is left of an entity that was never verified."""
+    if before["verified"] is None:
+        return None
+    note = _noted("DraftDropped", before["draft"]["version"], cause)
+    return _without_draft(before) | {"history": _after(before, note)}
+
+
+def _drafted(before: Entity, made: dict[str, Any], action: str, cause: Cause) -> Entity:
+    note = _noted(action, made["version"], cause)
+    return before | {"draft": made, "draftedBy": cause.execution_id, "history": _after(before, note)}
+
+
+def _without_draft(entity: Entity) -> Entity:
+    return {name: value for name, value in entity.items() if name != "draftedBy"} | {"draft": None}
 
 
 def _merged(before: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +121,8 @@ def _after(before: Entity, note: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _noted(action: str, version: int, cause: Cause) -> dict[str, Any]:
-    return {"action": action, "version": version, "at": cause.at, "eventId": cause.event_key, "journeyId": cause.journey_id}
+    journey = cause.journey_ids[0] if cause.journey_ids else None
+    return {"action": action, "version": version, "at": cause.at, "eventId": cause.event_key, "journeyId": journey}
 
 
 def _plain(shape: Shape) -> dict[str, Any]:

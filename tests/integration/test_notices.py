@@ -78,7 +78,7 @@ def test_each_step_and_the_outcome_are_told(stack: StackOfTests, tmp_path: Path)
             by_event[one.url.rpartition("/")[2]].append(one)
     kinds = {key: [one.type for one in found] for key, found in by_event.items()}
     assert kinds == {
-        first.key: ["journey:instancestarted", "entitydata:created", "eventingress:success"],
+        first.key: ["journey:instancestarted", "entitydata:created", "entitydata:verified", "eventingress:success"],
         second.key: ["journey:instancestarted", "entitydata:draftcreated", "entitydata:verified", "eventingress:success"],
         stale.key: ["eventingress:failed"],
         unknown.key: ["eventingress:failed"],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,7 +45,11 @@ VAULT, OTHER = (Vault(Fernet.generate_key().decode()) for _ in range(2))
 
 def made(registry: Registry, times: int = 1) -> Context[Any] | Failure:
     contexts = Contexts(registry, None)  # type: ignore[arg-type]
-    return [contexts.make(Keeper(), event("any"), "an-execution", 1, NO_STATE) for _ in range(times)][-1]
+    given = SimpleNamespace(event=event("any"))
+    attempt: Any = SimpleNamespace(
+        process=Keeper(), given=given, execution_id="an-execution", number=1, state=NO_STATE, journeys=None
+    )
+    return [contexts.make(attempt) for _ in range(times)][-1]
 
 
 def test_a_secret_is_opened_once_for_the_process() -> None:

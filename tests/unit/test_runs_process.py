@@ -30,7 +30,7 @@ def registry(*numbers: int) -> Any:
     return SimpleNamespace(
         workflows=SimpleNamespace(
             versions=lambda _tenant, _name: versions,
-            version=lambda _tenant, _name, number: workflow if number in numbers else None,
+            of_run=lambda run: workflow if run.version in numbers else None,
         )
     )
 

@@ -69,7 +69,7 @@ async def show_run(request: Request, services: Services, caller: FlowCaller) -> 
     if request.path_params["team"] != caller.tenant:
         raise NotAllowed("another team")
     run = await _run(services, caller, requests.run_id_of(request.path_params["id"]))
-    return _shown(run, services.registry.workflows.version(run.tenant, run.workflow, run.version))
+    return _shown(run, services.registry.workflows.of_run(run))
 
 
 async def draw_run(request: Request, services: Services, caller: FlowCaller) -> Answer:
@@ -77,7 +77,7 @@ async def draw_run(request: Request, services: Services, caller: FlowCaller) -> 
     if request.path_params["team"] != caller.tenant:
         raise NotAllowed("another team")
     run = await _run(services, caller, requests.run_id_of(request.path_params["id"]))
-    workflow = services.registry.workflows.version(run.tenant, run.workflow, run.version)
+    workflow = services.registry.workflows.of_run(run)
     if workflow is None:
         raise NotStarted(UNKNOWN_WORKFLOW)
     return Answer(200, svg(run, workflow).encode(), (("content-type", "image/svg+xml"), PICTURE))

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The journeys of a message: which workflows they are of, and how an execution that awaits them begins them.
+
+The last signal of each is the message itself: the run that has ended gives it back to its process.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bridge.cloudevents.kafka import headers_of, record_key
+from bridge.domain import ids
+from bridge.domain.event import Event
+from bridge.domain.redelivery import Journey
+from bridge.registry.default_journeys import DEFAULT_JOURNEYS, default_of
+from bridge.registry.system_types import SYSTEM_TYPES
+from bridge.registry.view import View
+from bridge.runs.carried import signal_event
+from bridge.topics import REDELIVERIES, SIGNALS
+from bridge.workflows.advance import fresh
+from bridge.workflows.conditions import hold
+from bridge.workflows.journeys import JOINING, MOST, SHIPPED, run_ids
+from bridge.workflows.limits import RUN_BYTES
+from bridge.workflows.run import Asker, encode
+from bridge.workflows.signals import Start
+from processors import messages, records
+from processors.outputs import Output
+from processors.verdicts import JOURNEYS, Verdict, Wait, failed
+
+if TYPE_CHECKING:
+    from processors.attempt import Attempt
+
+
+def of(attempt: Attempt) -> tuple[Journey, ...] | None:
+    """Give the journeys of an attempt's message: those that have ended, else those that fit it; None where it is no message."""
+    again, event = attempt.given.redelivery, attempt.given.event
+    if again is not None and again.journeys:
+        return again.journeys
+    if not messages.concerns(attempt):
+        return None
+    names = _fitting(attempt.around.registry, event, attempt.process.name)
+    started = run_ids(_first_run(attempt.execution_id, names), names)
+    return tuple(Journey(run_id, name) for name, run_id in started.items())
+
+
+def _first_run(execution_id: str, names: list[str]) -> str:
+    """Name the run that is started: the one journey, or the run that joins them."""
+    return ids.run_id(execution_id, names[0] if len(names) == 1 else JOINING)
+
+
+def _fitting(registry: View, event: Event, process: str) -> list[str]:
+    """Name the tenant's workflows whose trigger fits, in their order; without any the default for a system event type."""
+    kind, subtype = messages.parts(event.type)
+    versions = registry.workflows.journeys(event.tenant, kind)
+    facts = _facts(event) if versions else {}
+    names = []
+    for version in versions:
+        trigger = version.workflow.triggers.event if version.workflow is not None else None
+        if trigger is not None and trigger.event_subtype in ("", subtype) and hold(trigger.conditions, facts):
+            names.append(version.name)
+    shipped = default_of(process)
+    return names or ([shipped] if kind in SYSTEM_TYPES and shipped in DEFAULT_JOURNEYS else [])
+
+
+def _facts(event: Event) -> dict[str, Any]:
+    """Give what conditions look at: the CloudEvent as JSON, without data where they cannot be read."""
+    facts: dict[str, Any] = dict(event.attributes)
+    try:
+        return facts | {"data": json.loads(event.data)} if event.data else facts
+    except (ValueError, RecursionError):
+        return facts
+
+
+def awaiting(attempt: Attempt, verdict: Verdict, now_ms: int) -> Verdict:
+    """Let a verdict begin the journeys that it awaits; one of failure where there are none that could be."""
+    if not attempt.journeys or attempt.journeys[0].status:
+        return failed("invalid-outcome", "run() awaits journeys, but there are none, or they have ended")
+    names = [journey.workflow for journey in attempt.journeys]
+    if len(names) > MOST:
+        return failed("too-many-journeys", f"{len(names)} workflows fit this message; at most {MOST} can be its journeys")
+    waits = msgspec.structs.replace(verdict, reason=f"waits for {', '.join(names)}", wait=Wait(JOURNEYS, now_ms))
+    try:
+        start = _start(attempt, names, _asker(attempt, waits, now_ms))
+    except (ValueError, RecursionError) as err:
+        return failed("invalid-payload", f"the payload cannot be given to a journey: {err}")
+    run_id, event = _first_run(attempt.execution_id, names), attempt.given.event
+    if (size := len(encode(fresh(run_id, start, now_ms)))) > RUN_BYTES:
+        return failed("payload-too-large", f"with this message its journey would keep {size} bytes; at most {RUN_BYTES} are kept")
+    told = signal_event(event.tenant, run_id, ids.emitted_key(attempt.execution_id, 0), start, now_ms, start.correlation_id)
+    begins = Output(told.key, told.type, record_key(told), headers_of(told), told.data, topic=SIGNALS.suffix)
+    return msgspec.structs.replace(waits, start=begins)
+
+
+def _start(attempt: Attempt, names: list[str], asker: Asker) -> Start:
+    event = attempt.given.event
+    params: dict[str, Any] = {"event": dict(event.attributes)}
+    name, number = names[0], SHIPPED
+    if len(names) > 1:
+        name, params = JOINING, params | {JOINING: names}
+    elif (version := attempt.around.registry.workflows.current(event.tenant, name)) is not None:
+        number = version.number
+    return Start(
+        tenant=event.tenant,
+        workflow=name,
+        version=number,
+        trigger="event",
+        initiated_by=event.key,
+        params=params,
+        asker=asker,
+        hops=event.hops + 1,
+        correlation_id=event.correlation_id or event.key,
+    )
+
+
+def _asker(attempt: Attempt, verdict: Verdict, now_ms: int) -> Asker:
+    """Give the message's next delivery. Raises: ValueError and RecursionError where its payload is no JSON."""
+    wait = Wait(REDELIVERIES.suffix, 0)
+    again = records.waiting(attempt, msgspec.structs.replace(verdict, wait=wait), now_ms)
+    text = (again.value or b"").decode()
+    if text:
+        json.loads(text)
+    return Asker(again.partition, again.key or b"", tuple(again.headers), text)
