@@ -76,6 +76,8 @@ def retry(
         async with using_runs(settings) as runs:
             run = await runs.find(tenant, which)
             if not retryable(run, task):
+                if run.asker is not None:
+                    raise Conflict("A journey cannot be retried: its message has ended. Replay that one: evb dlq replay.")
                 what = f"the task {task} is {run.task(task).status}" if task else f"it is {run.status}"
                 raise Conflict(f"The run cannot be retried: {what}.")
             await runs.signal(tenant, which, Retry(task=task))

@@ -51,5 +51,6 @@ def journeys_of(run: Run, workflow: Workflow, tasks: Mapping[str, TaskState]) ->
     found = []
     for name, run_id in run_ids(run.id, [task.name for task in workflow.tasks]).items():
         state = tasks.get(name, NOT_STARTED)
-        found.append(Journey(run_id, name, state.status, state.message or run.message))
+        reason = state.message or ("" if state.status == "succeeded" else run.message)
+        found.append(Journey(run_id, name, state.status, reason))
     return tuple(found)

@@ -15,8 +15,10 @@ FAILED = (*BAD, "timedout", "cancelled")
 
 
 def retryable(run: Run, task: str = "") -> bool:
-    """Say whether a retry would do anything: of the run, or from one of its tasks."""
-    return run.status in ("failed", "timedout", "cancelled") and (not task or run.task(task).status in FAILED)
+    """Say whether a retry would do anything: of the run, or from one of its tasks. Not of a journey, whose message has ended."""
+    if run.asker is not None or run.status not in ("failed", "timedout", "cancelled"):
+        return False
+    return not task or run.task(task).status in FAILED
 
 
 def retry(motion: Motion, signal: Retry) -> None:

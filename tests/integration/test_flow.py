@@ -19,7 +19,7 @@ from bridge.registry.session import changing
 from bridge.settings import Settings
 from bridge.workflows.limits import RUN_BYTES
 from tests.conftest import StackOfTests
-from tests.integration.test_runs import adds, set_up, task, workflow
+from tests.integration.running import adds, set_up, task, workflow
 from tests.integration.workers import site, until, working
 from tests.web_under_test import Reply, Server, free_port, web_server
 

@@ -15,7 +15,7 @@ from bridge.cli.runs import app
 from bridge.domain.errors import Conflict, NotFound
 from bridge.settings import Settings
 from tests.conftest import StackOfTests, as_environ
-from tests.integration.test_runs import adds, set_up, start, task, workflow
+from tests.integration.running import adds, set_up, start, task, workflow
 from tests.integration.workers import site, until, working
 
 pytestmark = pytest.mark.timeout(200)
