@@ -38,6 +38,7 @@ from processors.calling import Caller
 from processors.consumer_thread import Leaving
 from processors.contexts import Contexts
 from processors.ending import before_leaving, doubt
+from processors.forgetting import Forgetting
 from processors.health import Health
 from processors.journal import open_journal
 from processors.lanes import Lanes
@@ -105,6 +106,7 @@ class Parts:
         tables = make_tables(self.app, settings, source, (*plugins.states, RUNS))
         self._executions = tables.executions
         self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
+        self._forgetting = Forgetting(tables.states, outbox, settings.topic_prefix)
         self._schedules = Schedules(registry, outbox, names.signals)
         aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
         room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
@@ -221,6 +223,7 @@ class Parts:
             self._run(self._mover.run())
         if self._timers is not None:
             self._run(self._timers.run())
+            self._run(self._forgetting.run())
             self._run(self._schedules.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 

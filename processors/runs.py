@@ -63,7 +63,9 @@ class Runs(Process[AnyConfig]):
     ) -> Outcome:
         at_ms = moment_ms(event.attributes["time"])
         step = advance(run_of(event), run, workflow, signal, at_ms)
-        if step.run is None or (step.run == run and not step.effects):
+        if step.forgotten:
+            context.state.put_json(b"")
+        if step.forgotten or step.run is None or (step.run == run and not step.effects):
             return Completed()
         context.state.put_json(encode(step.run))
         making = _Making(self._registry, event, step.run, context.execution_id, at_ms)

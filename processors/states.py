@@ -9,7 +9,7 @@ carries the record of the execution that it came from: whoever recovers writes t
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -86,12 +86,22 @@ class Kept(NamedTuple):
 NOTHING = Kept()
 
 
+class Empty(NamedTuple):
+    """A key of which nothing is kept since a time, and the version that says so."""
+
+    since_ms: int
+    partition: int
+    key: bytes
+    version: int
+
+
 class StateTable(RecordTable):
     """
     One state: everything that is kept of the keys of this worker's partitions, in memory.
 
     A partition that stays ours is not read again from its beginning: `next` says how far its topic is known. `news` are the keys
-    that have changed and that somebody who watches the table has not seen yet; without one None.
+    that have changed and that somebody who watches the table has not seen yet; without one None. `empty` are keys of which
+    nothing is kept any more, about in the order of time: `processors.forgetting` lets go of them.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,6 +110,7 @@ class StateTable(RecordTable):
         self.next: dict[int, int] = {}
         self.news: dict[tuple[int, bytes], None] | None = None
         self.changed = asyncio.Event()
+        self.empty = deque[Empty]()
 
     def recover(self, record: Any) -> None:
         self.next[record.partition] = record.offset + 1
@@ -109,7 +120,7 @@ class StateTable(RecordTable):
         of, version = self.kept[record.partition], int(number)
         known = of.get(key, NOTHING)
         if record.value is None:
-            of[key] = known._replace(stale=tuple(one for one in known.stale if one != version))
+            self.let_go(record.partition, key, version)
         elif version < known.version:
             of[key] = known._replace(stale=(*known.stale, version))
         else:
@@ -118,10 +129,21 @@ class StateTable(RecordTable):
             own = Mark(headers[EXECUTION_ID].decode(), record.offset, headers[REPLAY] == b"1", int(headers.get(ATTEMPT, b"1")))
             marks = (*(Mark(*one) for one in orjson.loads(headers[EARLIER])), own)
             of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), marks, stale)
-            self.tell(record.partition, key)
+            self.tell(record.partition, key, record.timestamp)
 
-    def tell(self, partition: int, key: bytes) -> None:
+    def let_go(self, partition: int, key: bytes, version: int) -> None:
+        """Take note of the tombstone of a version."""
+        known = self.kept[partition].get(key)
+        if known is not None and known.version == version and not known.value:
+            del self.kept[partition][key]
+        elif known is not None:
+            self.kept[partition][key] = known._replace(stale=tuple(one for one in known.stale if one != version))
+
+    def tell(self, partition: int, key: bytes, now_ms: int) -> None:
         """Tell who watches that a key has changed."""
+        kept = self.kept[partition][key]
+        if not kept.value:
+            self.empty.append(Empty(now_ms, partition, key, kept.version))
         if self.news is not None:
             self.news[partition, key] = None
             self.changed.set()
@@ -222,7 +244,7 @@ class States:
         own = Mark(attempt.execution_id, message.offset(), _replays(attempt), attempt.number)
         table.kept[partition][attempt.lane.key] = after._replace(marks=(*after.marks, own))
         table.wrote(message)
-        table.tell(partition, attempt.lane.key)
+        table.tell(partition, attempt.lane.key, message.timestamp()[1])
         for version in filter(None, (*before.stale, before.version)):
             self._outbox.send(self._record(attempt, version, None, []), partial(_removed, table))
         then()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,8 @@ from processors.outbox import Outbox, Record
 from processors.states import StateTable
 
 LOOK_S: Final = 1.0
+FAR_S: Final = 3600
+"""Runs that are due later than that are not held in mind: most are those that have ended, and are to be forgotten in weeks."""
 CHUNK: Final = 500  # runs between two turns of the loop: about 2 ms
 AGAIN_MS: Final = 30_000
 """A run that is still due so long after its signal gets another one."""
@@ -53,7 +56,11 @@ class Timers:
 
     async def run(self) -> None:
         """Signal until cancelled."""
+        look_again_s = 0.0
         while True:
+            if time.monotonic() >= look_again_s:
+                look_again_s = time.monotonic() + FAR_S / 2
+                self._look_at_all()
             await self._learn()
             self._fire(now_ms())
             wait_s = (self._heap[0].look_ms - now_ms()) / 1000 if self._heap else LOOK_S
@@ -62,6 +69,11 @@ class Timers:
                     await self._table.changed.wait()
             except TimeoutError:
                 continue
+
+    def _look_at_all(self) -> None:
+        """Take note of every run: what was far away may be near by now."""
+        for partition, of in self._table.kept.items():
+            self._news.update(dict.fromkeys((partition, key) for key in of))
 
     async def _learn(self) -> None:
         """Take note of the runs that have changed."""
@@ -74,8 +86,8 @@ class Timers:
             await asyncio.sleep(0)
 
     def _set(self, partition: int, key: bytes, due_ms: int) -> None:
-        """Note when a run is due; 0: never. What is not due any more is swept out when it is more than the rest."""
-        if not due_ms:
+        """Note when a run is due; 0: never, or not soon. What is not due any more is swept out when it is more than the rest."""
+        if not due_ms or due_ms > now_ms() + FAR_S * 1000:
             self._due_of.pop((partition, key), None)
         elif self._due_of.get((partition, key)) != due_ms:
             self._due_of[partition, key] = due_ms

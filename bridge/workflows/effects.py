@@ -70,7 +70,12 @@ Effect = RunProcess | StartRun | EmitEvent | SetTimer | TellRun | Answer
 
 
 class Step(NamedTuple):
-    """A run after a signal, and what is to be done before it is kept; no run where the signal was for none."""
+    """
+    A run after a signal, and what is to be done before it is kept; no run where the signal was for none.
+
+    `forgotten`: it ended long ago, and nothing of it is to be kept any more.
+    """
 
     run: Run | None
     effects: tuple[Effect, ...] = ()
+    forgotten: bool = False

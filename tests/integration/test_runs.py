@@ -16,6 +16,7 @@ import pytest
 from bridge import topics
 from bridge.domain.errors import NotFound
 from bridge.runs.runs import Runs
+from bridge.settings import Settings
 from bridge.workflows.run import Run, decode
 from bridge.workflows.signals import Callback, Cancel, Retry, Start
 from tests.chaos.topics import records
@@ -174,6 +175,46 @@ def test_one_cause_starts_one_run(stack: StackOfTests, tmp_path: Path) -> None:
         ended(settings, tenant, one, other, *more)
         worker.settle(settings)
     assert len([*records(settings.kafka.bootstrap_servers, topics.results("quick").name(settings))]) == 4
+
+
+def test_a_run_is_gone_thirty_days_after_its_end(stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, moved = site(stack), tmp_path / "clock"
+    moved.write_text("0")
+    monkeypatch.setitem(os.environ, "TEST_CLOCK", str(moved))
+    tenant = set_up(
+        settings, workflow("once", adds("add", 1)), workflow("waits", task("wait", "eventwait", params={"topic": "t"}))
+    )
+    with working(stack, settings, tmp_path, processes="quick") as worker:
+        (old,), (waiting,) = start(settings, tenant, "once"), start(settings, tenant, "waits")
+        (run,) = ended(settings, tenant, old)
+        worker.kill()
+        day_ms = 24 * 3600 * 1000
+        moved.write_text(str(29 * day_ms))
+        worker.start()
+        worker.settle(settings)
+        assert look(settings, tenant, old) == [run], "a day before"
+        worker.kill()
+        moved.write_text(str(30 * day_ms + 60_000))
+        worker.start()
+
+        until(lambda: _is_gone(settings, tenant, old), "it cannot be looked up any more")
+        until(lambda: not _kept(settings, old), "its records have tombstones")
+        assert [run.status for run in ended(settings, tenant, waiting)] == ["timedout"], "it took longer than a run may"
+
+
+def _is_gone(settings: Settings, tenant: str, run_id: str) -> bool:
+    try:
+        look(settings, tenant, run_id)
+    except NotFound:
+        return True
+    return False
+
+
+def _kept(settings: Settings, run_id: str) -> list[bytes]:
+    """Give the keys of a run that its topic still has once it is compacted."""
+    found = records(settings.kafka.bootstrap_servers, topics.RUNS.name(settings))
+    newest = {record.key() or b"": record.value() for record in found}
+    return [key for key, value in newest.items() if run_id.encode() in key and value is not None]
 
 
 def test_a_schedule_starts_one_run_per_time_though_every_worker_starts_it(

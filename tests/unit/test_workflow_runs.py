@@ -14,8 +14,8 @@ from bridge.workflows import run as kept
 from bridge.workflows import signals
 from bridge.workflows.advance import TOO_LARGE, advance, fresh
 from bridge.workflows.document import Workflow
-from bridge.workflows.effects import Effect, EmitEvent, RunProcess, SetTimer, StartRun, TellRun
-from bridge.workflows.limits import RUN_BYTES
+from bridge.workflows.effects import Effect, EmitEvent, RunProcess, SetTimer, StartRun, Step, TellRun
+from bridge.workflows.limits import KEPT_MINUTES, RUN_BYTES
 from bridge.workflows.reading import check
 from bridge.workflows.retrying import retryable
 from bridge.workflows.run import Parent, Run
@@ -168,7 +168,7 @@ def test_a_wait_that_times_out_times_out_the_run() -> None:
     assert course.run.status == "running"
     course.give(Timer(due_ms=started + 2 * MINUTE))
     assert course.statuses() == {"w": "timedout", "a": "cancelled", "h": "notstarted"}
-    assert (course.run.status, course.run.next_due_ms) == ("timedout", 0)
+    assert (course.run.status, course.run.next_due_ms) == ("timedout", course.at + KEPT_MINUTES * MINUTE)
     course.give(Callback(topic="t"))
     course.end("a")
     assert course.run.status == "timedout"
@@ -417,7 +417,7 @@ def test_params_of_the_wrong_type_end_the_run_at_once() -> None:
 
 
 def test_signals_for_no_run_and_a_second_start() -> None:
-    assert advance("r", None, None, Callback(topic="t"), 1) == (None, ())
+    assert advance("r", None, None, Callback(topic="t"), 1) == Step(None)
     course = Course(wait("w"))
     before = course.run
     course.give(Start(tenant="t", workflow="w", version=2))
@@ -431,7 +431,17 @@ def test_a_run_whose_workflow_is_gone_ends_and_tells_its_parent() -> None:
     assert step.run is not None
     assert (step.run.status, step.run.message) == ("invalid", "Version 7 of the workflow w is not there any more.")
     assert [effect.run_id for effect in step.effects if isinstance(effect, TellRun)] == ["p"]
-    assert advance("r", step.run, None, Retry(), 2) == (step.run, ())
+    assert advance("r", step.run, None, Retry(), 2) == Step(step.run)
+
+
+def test_a_run_is_forgotten_long_after_its_end() -> None:
+    course = Course(wait("w"))
+    course.give(Cancel())
+    run, due_ms = course.run, course.at + KEPT_MINUTES * MINUTE
+    assert run.next_due_ms == due_ms
+    for signal, at_ms in ((Timer(due_ms=due_ms - 1), due_ms - 1), (Callback(topic="t"), due_ms + 1)):
+        assert advance("r", run, course.workflow, signal, at_ms) == Step(run)
+    assert advance("r", run, None, Timer(due_ms=due_ms), 1) == Step(run, forgotten=True)
 
 
 def test_what_a_run_keeps_is_bounded() -> None:

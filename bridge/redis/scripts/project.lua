@@ -15,6 +15,7 @@
 --   P partition next                               the router has finished all offsets before `next`
 -- Returns the epoch.
 
+local FORGET = 3600 -- s for which the version of a key is known of which nothing is kept: an older one may still come
 local SLACK = 60 -- s by which a set may be forgotten too early: saves most EXPIREAT calls
 
 local function extend(key, at)
@@ -121,7 +122,10 @@ while i <= n do
     i = i + 6
   elseif op == 'K' then
     local known = string.match(redis.call('GETRANGE', a[i + 1], 0, 24), '^(%d+)|')
-    if not known or tonumber(known) <= tonumber(a[i + 2]) then redis.call('SET', a[i + 1], a[i + 2] .. '|' .. a[i + 3]) end
+    if not known or tonumber(known) <= tonumber(a[i + 2]) then
+      redis.call('SET', a[i + 1], a[i + 2] .. '|' .. a[i + 3])
+      if a[i + 3] == '' then redis.call('EXPIRE', a[i + 1], FORGET) end
+    end
     i = i + 4
   elseif op == 'X' then
     redis.call('SET', a[i + 1], a[i + 3], 'NX', 'EXAT', a[i + 2])
