@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [neighbours] [rebalance] [buildable] [state] [feeds]`: all
-where none is named.
+`python -m bench [ingress] [worker] [latency] [slow] [memory] [replay] [neighbours] [rebalance] [buildable] [state] [feeds]
+[runs]`: all where none is named.
 
 Exit code 1: one missed.
 """
@@ -13,7 +13,20 @@ import sys
 
 from bench.product import bench
 
-PARTS = ("ingress", "worker", "latency", "slow", "memory", "replay", "neighbours", "rebalance", "buildable", "state", "feeds")
+PARTS = [
+    "ingress",
+    "worker",
+    "latency",
+    "slow",
+    "memory",
+    "replay",
+    "neighbours",
+    "rebalance",
+    "buildable",
+    "state",
+    "feeds",
+    "runs",
+]
 
 
 def main() -> None:

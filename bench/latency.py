@@ -70,11 +70,12 @@ def post_to_result(bootstrap: str, topic: str, url: str, key: str, rate: int, se
     poster.join()
     consumer.close()
     measured = sorted(ms for at, ms in taken if at >= min(WARM_S, seconds / 2))
-    return Latency(_part(measured, 0.5), _part(measured, 0.99), measured[-1], len(measured), count - len(taken))
+    return Latency(part(measured, 0.5), part(measured, 0.99), measured[-1], len(measured), count - len(taken))
 
 
-def _part(ordered: list[float], part: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+def part(ordered: list[float], at: float) -> float:
+    """Give a percentile of measurements in their order, such as 0.99."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * at))]
 
 
 def post(url: str, key: str, rate: int, count: int, event_type: str = "bench.posted", body: str = "") -> None:

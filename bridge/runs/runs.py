@@ -42,7 +42,7 @@ class Runs:
         Raises: BrokerUnavailable, TooLarge, also where the run could keep nothing beside its params.
         """
         run_id, at_ms = ids.run_id(cause, start.workflow) if cause else str(uuid7()), _now_ms()
-        if cause and (known := await self._known(start.tenant, run_id)) is not None:
+        if cause and (known := await self.started(start.tenant, start.workflow, cause)) is not None:
             return known
         run = fresh(run_id, start, at_ms)
         written = encode(run)
@@ -52,6 +52,13 @@ class Runs:
         await self._sender.send(event)
         await self._show(run, written)
         return run
+
+    async def started(self, tenant: str, workflow: str, cause: str) -> Run | None:
+        """Give the run of a workflow that a cause has started; where nobody can say so now, a second start changes nothing."""
+        try:
+            return await self.find(tenant, ids.run_id(cause, workflow))
+        except (NotFound, ViewUnavailable):
+            return None
 
     async def signal(self, tenant: str, run_id: str, signal: Signal) -> Run:
         """
@@ -69,13 +76,6 @@ class Runs:
             return decode(await kept(self._pipe, self._keys, tenant, RUNS, run_id))
         except NotFound:
             raise NotFound("There is no run of this id.") from None
-
-    async def _known(self, tenant: str, run_id: str) -> Run | None:
-        """Give a run that was started before; where nobody can say so now, a second start will change nothing."""
-        try:
-            return await self.find(tenant, run_id)
-        except (NotFound, ViewUnavailable):
-            return None
 
     async def _show(self, run: Run, written: bytes) -> None:
         """Let look-ups find a run that no worker has come to; without Redis they find it once one has."""

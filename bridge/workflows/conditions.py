@@ -44,6 +44,11 @@ class Condition(Shape):
                 raise ValueError(f"value: {err}") from err
         return self
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether it may take more than a moment: up to a few hundredths of a second for the worst of patterns."""
+        return self.operation == "matches"
+
     def holds(self, facts: Any) -> bool:
         """Say whether the condition holds; it does not where the place is missing, null, an object or a list."""
         found = paths.look_up(self._path, facts)

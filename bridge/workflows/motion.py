@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -12,8 +13,8 @@ from bridge.domain import ids
 from bridge.workflows.document import Workflow
 from bridge.workflows.effects import Answer, Effect, SetTimer, Step, TellRun
 from bridge.workflows.journeys import journeys_of
-from bridge.workflows.limits import KEPT_MINUTES, REASON_CHARS
-from bridge.workflows.references import Filling, Given, Unresolved, fill
+from bridge.workflows.limits import KEPT_MINUTES, REASON_CHARS, STEP_CHARS
+from bridge.workflows.references import Filling, Given, Unresolved
 from bridge.workflows.run import NOT_STARTED, Asker, Parent, Run, Status, TaskState, given_params
 from bridge.workflows.signals import Cancel, TaskEnded
 from bridge.workflows.tasks import WorkflowTask
@@ -26,6 +27,7 @@ class Motion:
         self.before, self.run, self.workflow, self.at_ms = run, run, workflow, at_ms
         self.tasks = dict(run.tasks)
         self.effects: list[Effect] = []
+        self._left = STEP_CHARS
 
     def task(self, name: str) -> TaskState:
         """Give how far a task is now."""
@@ -37,7 +39,18 @@ class Motion:
 
     def fill(self, value: Any) -> Any:
         """Replace the references in a value by what is known now. Raises: Unresolved."""
-        return fill(value, given(self.run, self.workflow, self.tasks))
+        results = {name: state.results for name, state in self.tasks.items() if state.results}
+        filling = Filling(Given(self.run.id, self._params, results))
+        filled = filling.fill(value)
+        self._left -= filling.put_in
+        if self._left < 0:
+            raise Unresolved(f"the tasks that begin together would have more than {STEP_CHARS} characters")
+        return filled
+
+    @cached_property
+    def _params(self) -> dict[str, Any]:
+        """The run's params, which no step changes."""
+        return given_params(self.run, self.workflow)
 
     def begin_task(self, name: str, status: Status, due_ms: int = 0) -> None:
         """Note that an attempt has begun."""

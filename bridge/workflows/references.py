@@ -58,11 +58,6 @@ def walk(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
             yield from walk(item, (*place, index))
 
 
-def fill(value: Any, given: Given) -> Any:
-    """Give a JSON value with its references replaced. Raises: Unresolved, also where it would become larger than a run may be."""
-    return Filling(given).fill(value)
-
-
 def as_text(value: Any) -> str:
     """Write a JSON value into a text: a text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -70,13 +65,18 @@ def as_text(value: Any) -> str:
 
 class Filling:
     """
-    What `fill` does, for several values that together may not become larger.
+    Replaces references, in one value or in several that together may not become larger than a run may be.
 
     It counts what it puts in: a few references to a large value, repeated, would fill any memory.
     """
 
     def __init__(self, given: Given) -> None:
         self._given, self._left = given, RUN_BYTES
+
+    @property
+    def put_in(self) -> int:
+        """How many characters references have put in so far."""
+        return RUN_BYTES - self._left
 
     def fill(self, value: Any) -> Any:
         """Give a value with its references replaced. Raises: Unresolved."""

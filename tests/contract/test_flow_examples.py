@@ -83,10 +83,11 @@ def test_example(name: str, served: Served) -> None:
     token = served.tokens[name]
     words = {"<team>": name, "<token>": token}
     for step in case.get("before", ()):
-        reply = ask(step["method"], step["path"], body_of(step), authorization=f"Bearer {token}", content_type="application/json")
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"} | step.get("headers", {})
+        reply = ask(step["method"], step["path"], body_of(step), **headers)
         assert reply.status == 200, reply.body
         words["<run>"] = reply.json()["id"]
-    request, wanted = filled(case["request"], words), case["answer"]
+    request, wanted = filled(case["request"], words), filled(case["answer"], words)
     reply = ask(request["method"], request["path"], body_of(request), **request["headers"])
     assert reply.status == wanted["status"], reply.body
     if "body" in wanted:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.workflows.references import Given, Unresolved, fill, parse
+from bridge.workflows.references import Filling, Given, Unresolved, parse
 
 GIVEN = Given(
     "run-1",
@@ -35,7 +35,7 @@ GIVEN = Given(
     ],
 )
 def test_what_a_text_becomes(text: str, value: Any) -> None:
-    assert fill({"in": [text]}, GIVEN) == {"in": [value]}
+    assert Filling(GIVEN).fill({"in": [text]}) == {"in": [value]}
 
 
 MISSING = ["params.nope", "params.x.y", "params.data.a.b.2", "params.data.a.b.-1", "params.x.__class__", "params.data.a.b.³"]
@@ -44,7 +44,7 @@ MISSING = ["params.nope", "params.x.y", "params.data.a.b.2", "params.data.a.b.-1
 @pytest.mark.parametrize("inner", [*MISSING, "task.other.results.data", "task.Wait for it.results.data.k.z"])
 def test_what_is_not_there(inner: str) -> None:
     with pytest.raises(Unresolved, match="has no value"):
-        fill(f"$({inner})", GIVEN)
+        Filling(GIVEN).fill(f"$({inner})")
 
 
 @pytest.mark.parametrize("text", ["$(x)", "$()", "$(params)", "$(params.)", "$(task.a.data)", "$(params.x", "a $( b", "$(1+1)"])
@@ -56,5 +56,5 @@ def test_what_is_no_reference(text: str) -> None:
 @given(st.text())
 def test_a_text_without_a_bracket_stays(text: str) -> None:
     kept = text.replace("$(", "")
-    assert fill(kept, GIVEN) == kept
-    assert fill(kept.replace("$", "") + "$$(", GIVEN) == kept.replace("$", "") + "$("
+    assert Filling(GIVEN).fill(kept) == kept
+    assert Filling(GIVEN).fill(kept.replace("$", "") + "$$(") == kept.replace("$", "") + "$("

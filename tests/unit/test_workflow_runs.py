@@ -482,6 +482,13 @@ def test_references_cannot_be_multiplied() -> None:
     assert "larger than" in course.run.message
 
 
+def test_what_tasks_that_begin_together_take_is_bounded() -> None:
+    large, many = "x" * 600_000, [task(f"t{number}", params={"x": "$(params.data)"}) for number in range(30)]
+    course = Course(*many, start={"params": {"data": large}})
+    statuses = list(course.statuses().values())
+    assert (statuses.count("running"), statuses.count("invalid")) == (20, 10)
+
+
 def test_early_events_are_bounded() -> None:
     course = Course(task("a"), wait("w", "a", topic="$(task.a.results.data)"))
     for number in range(120):

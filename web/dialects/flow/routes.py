@@ -48,8 +48,7 @@ async def accept_webhook(request: Request, services: Services, caller: FlowCalle
             raise InvalidRequest(Fault("/type", f"must be url_verification, {' or '.join(SLACK_TYPES)}"))
     elif GITHUB in request.headers:
         if not _links(request, body):
-            delivery = request.headers.get(DELIVERY, "")
-            await start_all(services, caller, Cause("github", body, {"data": body}, f"github/{delivery}" if delivery else ""))
+            await start_all(services, caller, _of_github(request, body))
         return Answer(200)
     return _shown(*await start_one(services, caller, name, Cause("webhook", body, {"data": body})))
 
@@ -105,6 +104,13 @@ def _links(request: Request, body: Any) -> bool:
     """Say whether GitHub tells of an installation that comes or goes. Nothing follows: the token says whose events they are."""
     told = request.headers[GITHUB] == "installation" and isinstance(body, dict)
     return told and body.get("action") in LINKS
+
+
+def _of_github(request: Request, body: Any) -> Cause:
+    """Say what GitHub tells of: conditions see the kind of the event among the body's members, and runs as a param of its own."""
+    kind, delivery = {GITHUB: request.headers[GITHUB]}, request.headers.get(DELIVERY, "")
+    facts = body | kind if isinstance(body, dict) else body
+    return Cause("github", facts, {"data": body} | kind, f"github/{delivery}" if delivery else "")
 
 
 def _shown(run: Run, workflow: Workflow | None) -> Answer:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 from bridge.authenticate import FlowCaller
@@ -11,7 +12,7 @@ from bridge.registry.workflow import WorkflowVersion
 from bridge.workflows.document import TriggerName, Workflow
 from bridge.workflows.run import Run
 from bridge.workflows.signals import Start
-from bridge.workflows.triggers import UNKNOWN_WORKFLOW, refusal
+from bridge.workflows.triggers import UNKNOWN_WORKFLOW, Refusal, refusal
 from web.dialects.flow.failures import NotStarted
 from web.services import Services
 
@@ -40,9 +41,11 @@ async def start_one(services: Services, caller: FlowCaller, name: str, cause: Ca
     if not caller.opens(name):
         raise NotAllowed(f"workflow {name}")
     version = services.registry.workflows.current(caller.tenant, name)
-    refused = refusal(version.workflow if version is not None else None, cause.trigger, cause.facts)
+    refused = await _refusal(version.workflow if version is not None else None, cause)
     if version is None or refused is not None:
         raise NotStarted(refused or UNKNOWN_WORKFLOW)
+    if (known := await _started(services, caller, name, cause)) is not None:
+        return known, services.registry.workflows.of_run(known)
     await _count(services, caller, 1)
     return await _start(services, caller, version, cause), version.workflow
 
@@ -55,11 +58,28 @@ async def start_all(services: Services, caller: FlowCaller, cause: Cause) -> Non
     Raises: TooManyRequests before the first; what `Runs.start` raises, after which some have begun.
     """
     versions = [one for one in services.registry.workflows.of(caller.tenant) if caller.opens(one.name)]
-    wanted = [one for one in versions if refusal(one.workflow, cause.trigger, cause.facts) is None]
+    fitting = [one for one in versions if await _refusal(one.workflow, cause) is None]
+    wanted = [one for one in fitting if await _started(services, caller, one.name, cause) is None]
     if wanted:
         await _count(services, caller, len(wanted))
     for version in wanted:
         await _start(services, caller, version, cause)
+
+
+async def _refusal(workflow: Workflow | None, cause: Cause) -> Refusal | None:
+    """Say why a workflow is not started; where a pattern may take long, the loop goes on meanwhile."""
+    if workflow is not None and any(one.takes_long for one in workflow.trigger(cause.trigger).conditions):
+        return await asyncio.to_thread(refusal, workflow, cause.trigger, cause.facts)
+    return refusal(workflow, cause.trigger, cause.facts)
+
+
+async def _started(services: Services, caller: FlowCaller, name: str, cause: Cause) -> Run | None:
+    """Give the run that this cause has started before: a repetition does not count for the quota."""
+    return await services.flow.runs.started(caller.tenant, name, _named(caller, cause)) if cause.key else None
+
+
+def _named(caller: FlowCaller, cause: Cause) -> str:
+    return f"{caller.tenant}/{cause.key}" if cause.key else ""
 
 
 async def _count(services: Services, caller: FlowCaller, runs: int) -> None:
@@ -75,4 +95,4 @@ async def _start(services: Services, caller: FlowCaller, version: WorkflowVersio
         initiated_by=caller.name,
         params=cause.params,
     )
-    return await services.flow.runs.start(wanted, f"{caller.tenant}/{cause.key}" if cause.key else "")
+    return await services.flow.runs.start(wanted, _named(caller, cause))
