@@ -30,8 +30,13 @@ def evb(settings: Settings, *arguments: str) -> str:
 
 
 def shown(settings: Settings, tenant: str, run_id: str) -> Any:
-    said = evb(settings, "get", tenant, run_id, "--json")
-    return json.loads(said[said.index("{\n") :])
+    return answered(settings, "get", tenant, run_id)
+
+
+def answered(settings: Settings, *arguments: str) -> Any:
+    """The JSON that a command shows, behind what was logged."""
+    lines = evb(settings, *arguments, "--json").splitlines()
+    return json.loads("\n".join(lines[next(at for at, line in enumerate(lines) if line in ("{", "[", "[]")) :]))
 
 
 def test_runs_are_shown_ended_and_retried(stack: StackOfTests, tmp_path: Path) -> None:
@@ -72,3 +77,32 @@ def test_runs_are_shown_ended_and_retried(stack: StackOfTests, tmp_path: Path) -
         for owner, run_id in ((tenant, str(uuid.uuid4())), ("somebody", waits)):
             with pytest.raises(NotFound):
                 evb(settings, command, owner, run_id)
+
+
+def test_runs_are_started_by_hand_and_listed(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    off = {"manual": {"enabled": False}}
+    waits = workflow("waits", task("wait", "eventwait", params={"topic": "paid"}), params=[{"name": "n", "type": "number"}])
+    tenant = set_up(settings, waits, workflow("adds", adds("add", 1)), workflow("off", adds("add", 1), triggers=off))
+    other = set_up(settings)
+    with working(stack, settings, tmp_path, processes="quick"):
+        said = answered(settings, "start", tenant, "waits", "--param", "n=7", "--param", "who=me=you")
+        evb(settings, "start", tenant, "adds")
+        params = {one["name"]: one["value"] for one in shown(settings, tenant, said["id"])["params"]}
+        assert params == {"n": 7, "who": "me=you"}
+
+        def listed(*arguments: str) -> list[tuple[str, str]]:
+            rows = answered(settings, "list", tenant, *arguments)
+            return [(row["workflow"], row["status"]) for row in rows]
+
+        until(lambda: listed() == [("adds.1", "succeeded"), ("waits.1", "waiting")], "both are listed, the newest first")
+        assert listed("--status", "waiting") == listed("--workflow", "waits") == [("waits.1", "waiting")]
+        assert listed("--most", "1") == [("adds.1", "succeeded")]
+        assert "No such runs" in evb(settings, "list", other)
+    with pytest.raises(Conflict, match="not enabled"):
+        evb(settings, "start", tenant, "off")
+    for arguments in (("start", tenant, "nothing"), ("list", "nobody")):
+        with pytest.raises(NotFound):
+            evb(settings, *arguments)
+    for arguments in (("start", tenant, "adds", "--param", "n"), ("list", tenant, "--status", "odd")):
+        assert CliRunner().invoke(app, arguments, env=as_environ(settings)).exit_code == 2
