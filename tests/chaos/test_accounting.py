@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.workflows.run import Run, TaskState
 from tests.chaos import planted as plants
 from tests.chaos.accounting import Dead, Executed, Facts, Published, Sent, Stored, account
+from tests.chaos.scenarios.workflows import repeated
 
 
 def clean() -> Facts:
@@ -144,3 +146,14 @@ def test_two_results_of_one_event_are_in_order() -> None:
     facts.executed[3] = replace(facts.executed[3], results=("r3", "r3b"))
     facts.published.insert(4, replace(facts.published[3], id="r3b"))
     assert not account(facts)
+
+
+def test_a_task_that_is_done_again_is_seen() -> None:
+    def state(*tasks: TaskState) -> Run:
+        return Run(id="r", tenant="t", workflow="w", version=1, tasks={f"t{n}": task for n, task in enumerate(tasks)})
+
+    running, done, again = TaskState("running", 1), TaskState("succeeded", 1, ended_ms=5), TaskState("succeeded", 1, ended_ms=6)
+    assert repeated([state(running, running), state(done, running), state(done, done)]) == []
+    assert repeated([state(running), state(done), state(again)]) == ["t0"]
+    assert repeated([state(running), state(done), state(running)]) == ["t0"]
+    assert repeated([state(TaskState("succeeded", 2))]) == ["t0"]

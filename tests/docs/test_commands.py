@@ -21,6 +21,7 @@ PAGES = [
     "docs/how-to/rotate-a-secret.md",
     "docs/how-to/replay.md",
     "docs/how-to/forward-webhooks.md",
+    "docs/how-to/workflows.md",
 ]
 """The pages with steps, in the order in which a newcomer reads them."""
 

@@ -113,9 +113,9 @@ def test_each_notice_is_posted_and_signed_in_both_ways(house: House, receiver: R
     tenant, (hook,) = subscribe(house.settings, wish(receiver.url))
     (made,) = of_tenant(tenant, create("é☂", "Société 🏦"))
     send(house.settings, made)
-    until(lambda: len(receiver.came) >= 3, "all notices have come")
+    until(lambda: len(receiver.came) >= 4, "all notices have come")
     assert Counter(body["EventType"] for body in bodies(receiver)) == Counter(
-        ["journey:instancestarted", "entitydata:created", "eventingress:success"]
+        ["journey:instancestarted", "entitydata:created", "entitydata:verified", "eventingress:success"]
     )
     headers, body = next(one for one in receiver.came if b"eventingress:success" in one[1])
     said = json.loads(body)
@@ -131,7 +131,7 @@ def test_each_notice_is_posted_and_signed_in_both_ways(house: House, receiver: R
     signed = f"{said['Id']}.{headers['webhook-timestamp']}.".encode() + body
     mac = base64.b64encode(hmac.digest(SECRET.encode(), signed, "sha256")).decode()
     assert (headers["webhook-id"], headers["webhook-signature"]) == (said["Id"], f"v1,{mac}")
-    until(lambda: len(deliveries(house.settings, hook)) == 3, "the view has them")
+    until(lambda: len(deliveries(house.settings, hook)) == 4, "the view has them")
     assert {(one.status, one.code) for one in deliveries(house.settings, hook)} == {("Successful", 200)}
 
 

@@ -22,6 +22,7 @@ from tests.chaos.scenarios import (
     rolling,
     web_killed,
     worker_killed,
+    workflows,
 )
 from tests.chaos.scenarios.stage import Scenario
 
@@ -34,6 +35,7 @@ ALL: Sequence[Scenario] = (
     redis_killed.SCENARIO,
     flushed.SCENARIO,
     everything.SCENARIO,
+    workflows.SCENARIO,
     rolling.SCENARIO,
     poison.SCENARIO,
     abuse.SCENARIO,
