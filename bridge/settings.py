@@ -122,6 +122,12 @@ class Settings(BaseSettings):
     )
     partitions: int = Field(16, ge=1, le=1024, description="Partitions of every topic. Fixed when the topics are created.")
     retention_hours: int = Field(168, ge=1, description="How long events, results, executions and look-ups are kept.")
+    run_retention_hours: int = Field(
+        720,
+        ge=1,
+        le=720,
+        description="How long runs of workflows are kept that have ended. A worker holds all of them in memory.",
+    )
     dead_letter_retention_hours: int = Field(720, ge=1, description="How long dead letters are kept.")
     duplicate_window_s: int = Field(
         86_400,

@@ -130,7 +130,9 @@ class Parts:
         )
         before_leaving(journal.clear)
         books = Bookkeeping(tables.usage, self._executions.ordered, outbox, source, names.usage)
-        processes = plugins.processes if lane else (*plugins.processes, self._webhooks(), Runs(registry))
+        processes = (
+            plugins.processes if lane else (*plugins.processes, self._webhooks(), Runs(registry, settings.run_retention_hours))
+        )
         self.router = Router(around, processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
         self._agent(source, "route")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from bridge import redeliveries
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain import ids
@@ -39,8 +41,9 @@ class Runs(Process[AnyConfig]):
     name, version, events, Config = RUNS, "1.0.0", (), AnyConfig
     ordered, state = True, RUNS
 
-    def __init__(self, registry: View) -> None:
-        self._registry = registry
+    def __init__(self, registry: View, retention_hours: int) -> None:
+        """`retention_hours` is how long a run is kept that has ended."""
+        self._registry, self._keep_ms = registry, retention_hours * 3_600_000
 
     async def run(self, event: Event, context: Context[AnyConfig]) -> Outcome:
         """Apply one signal."""
@@ -67,7 +70,10 @@ class Runs(Process[AnyConfig]):
             context.state.put_json(b"")
         if step.forgotten or step.run is None or (step.run == run and not step.effects):
             return Completed()
-        context.state.put_json(encode(step.run))
+        kept = step.run
+        if kept.ended:
+            kept = msgspec.structs.replace(kept, next_due_ms=kept.ended_ms + self._keep_ms)
+        context.state.put_json(encode(kept))
         making = _Making(self._registry, event, step.run, context.execution_id, at_ms)
         return Made(outputs=tuple(making.outputs_of(step.effects)))
 

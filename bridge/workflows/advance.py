@@ -14,7 +14,7 @@ import msgspec
 from bridge.domain.event import MAX_HOPS
 from bridge.workflows.document import Workflow
 from bridge.workflows.effects import Step
-from bridge.workflows.limits import EARLY, KEPT_MINUTES, MINUTES, RUN_BYTES
+from bridge.workflows.limits import EARLY, MINUTES, RUN_BYTES
 from bridge.workflows.motion import Motion
 from bridge.workflows.references import Unresolved, as_text
 from bridge.workflows.retrying import retry
@@ -58,7 +58,7 @@ def advance(run_id: str, run: Run | None, workflow: Workflow | None, signal: Sig
     elif run is None or isinstance(signal, Start):
         return Step(run)
     if run.ended and not isinstance(signal, Retry):
-        old = isinstance(signal, Timer) and max(at_ms, signal.due_ms) >= run.ended_ms + minutes_ms(KEPT_MINUTES)
+        old = isinstance(signal, Timer) and 0 < run.next_due_ms <= max(at_ms, signal.due_ms)
         return Step(run, forgotten=old)
     if workflow is None:
         return _lost(run, at_ms)

@@ -13,7 +13,6 @@ PATTERN_CHARS = 256  # of a `matches` condition
 MATCHED_CHARS = 1024  # of the text that it is compared with: time grows with pattern times text
 TEXT_CHARS = 1024  # displayName, description, a label
 MINUTES = 30 * 24 * 60  # the longest run, task and sleep: an old version of a workflow is kept as long
-KEPT_MINUTES = 30 * 24 * 60  # how long a run that has ended can be looked up
 REASON_CHARS = 1024  # of why a task or a run ended as it did
 RUN_BYTES = 768 * 1024  # everything that a run keeps: what it needs to end fits into a state of 1 MiB beside it
 STEP_CHARS = 16 * RUN_BYTES  # what references put into all tasks that begin together

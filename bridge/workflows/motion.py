@@ -13,7 +13,7 @@ from bridge.domain import ids
 from bridge.workflows.document import Workflow
 from bridge.workflows.effects import Answer, Effect, SetTimer, Step, TellRun
 from bridge.workflows.journeys import journeys_of
-from bridge.workflows.limits import KEPT_MINUTES, REASON_CHARS, STEP_CHARS
+from bridge.workflows.limits import REASON_CHARS, STEP_CHARS
 from bridge.workflows.references import Filling, Given, Unresolved
 from bridge.workflows.run import NOT_STARTED, Asker, Parent, Run, Status, TaskState, given_params
 from bridge.workflows.signals import Cancel, TaskEnded
@@ -94,9 +94,7 @@ class Motion:
         """Give what has become of the run."""
         dues = [state.due_ms for state in self.tasks.values() if state.due_ms]
         next_due_ms = min([*dues, self.run.due_ms]) if self.run.due_ms else 0
-        if self.run.ended:
-            next_due_ms = self.run.ended_ms + KEPT_MINUTES * 60_000
-        elif next_due_ms and next_due_ms != self.before.next_due_ms:
+        if next_due_ms and next_due_ms != self.before.next_due_ms:
             self.effects.append(SetTimer(next_due_ms))
         self.change(tasks=self.tasks, next_due_ms=next_due_ms)
         return Step(self.run, tuple(self.effects))

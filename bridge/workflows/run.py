@@ -96,7 +96,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One run. `params` is as it was given: an event's run has only `event` there (`given_params` says what follows from it).
 
-    `next_due_ms` is when a timer has to give it a signal, if none comes before: also to forget it, long after its end.
+    `next_due_ms` is when a timer has to give it a signal, if none comes before; 0: never. Whoever keeps a run that has ended says
+    there when it is to be forgotten.
     """
 
     id: str

@@ -14,7 +14,7 @@ from bridge.runs.carried import TYPE, signal_event
 from bridge.sdk import Completed, Context, Outcome, Rejected, RetryLater, State
 from bridge.workflows.reading import check
 from bridge.workflows.run import Parent, decode
-from bridge.workflows.signals import Cancel, Signal, Start, TaskEnded
+from bridge.workflows.signals import Cancel, Signal, Start, TaskEnded, Timer
 from bridge.workflows.signals import decode as signal_of
 from processors.given import PLACE
 from processors.outputs import Made
@@ -40,11 +40,22 @@ async def run(signal: Signal, state: State, *numbers: int, tenant: str = "acme",
     place = {PLACE: "bridge.signals/0/7", "type": type_}
     context: Any = SimpleNamespace(state=state, execution_id="x1")
     given: Context[Any] = context
-    return await Runs(registry(*numbers)).run(Event({**event.attributes, **place}, event.data), given)
+    return await Runs(registry(*numbers), 720).run(Event({**event.attributes, **place}, event.data), given)
 
 
 def started(**members: Any) -> Start:
     return Start(**({"tenant": "acme", "workflow": "w", "version": 1, "trigger": "webhook", "params": {"data": 1}} | members))
+
+
+async def test_a_run_that_has_ended_says_when_it_is_forgotten_and_then_is() -> None:
+    kept = State()
+    await run(started(), kept, 1)
+    await run(Cancel(), kept, 1)
+    ended = decode(kept.kept)
+    assert ended.next_due_ms == ended.ended_ms + 720 * 3_600_000
+    for due_ms, left in ((ended.next_due_ms - 1, True), (ended.next_due_ms, False)):
+        assert isinstance(await run(Timer(due_ms=due_ms), kept, 1), Completed)
+        assert bool(kept.kept) is left
 
 
 async def test_a_version_that_is_not_known_here_yet_is_waited_for() -> None:

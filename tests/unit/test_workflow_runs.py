@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.domain import ids
@@ -15,7 +16,7 @@ from bridge.workflows import signals
 from bridge.workflows.advance import TOO_LARGE, advance, fresh
 from bridge.workflows.document import Workflow
 from bridge.workflows.effects import Effect, EmitEvent, RunProcess, SetTimer, StartRun, Step, TellRun
-from bridge.workflows.limits import KEPT_MINUTES, RUN_BYTES
+from bridge.workflows.limits import RUN_BYTES
 from bridge.workflows.reading import check
 from bridge.workflows.retrying import retryable
 from bridge.workflows.run import Parent, Run
@@ -168,7 +169,7 @@ def test_a_wait_that_times_out_times_out_the_run() -> None:
     assert course.run.status == "running"
     course.give(Timer(due_ms=started + 2 * MINUTE))
     assert course.statuses() == {"w": "timedout", "a": "cancelled", "h": "notstarted"}
-    assert (course.run.status, course.run.next_due_ms) == ("timedout", course.at + KEPT_MINUTES * MINUTE)
+    assert (course.run.status, course.run.next_due_ms) == ("timedout", 0)
     course.give(Callback(topic="t"))
     course.end("a")
     assert course.run.status == "timedout"
@@ -437,8 +438,8 @@ def test_a_run_whose_workflow_is_gone_ends_and_tells_its_parent() -> None:
 def test_a_run_is_forgotten_long_after_its_end() -> None:
     course = Course(wait("w"))
     course.give(Cancel())
-    run, due_ms = course.run, course.at + KEPT_MINUTES * MINUTE
-    assert run.next_due_ms == due_ms
+    due_ms = course.at + 30 * MINUTE
+    run = msgspec.structs.replace(course.run, next_due_ms=due_ms)
     for signal, at_ms in ((Timer(due_ms=due_ms - 1), due_ms - 1), (Callback(topic="t"), due_ms + 1)):
         assert advance("r", run, course.workflow, signal, at_ms) == Step(run)
     assert advance("r", run, None, Timer(due_ms=due_ms), 1) == Step(run, forgotten=True)
