@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from bridge.domain.errors import BrokerUnavailable
 from bridge.kafka.admin import client
 from bridge.kafka.client import connection
-from bridge.kafka.reason import Reason
+from bridge.kafka.reason import Reason, answered
 from bridge.settings import Settings
 from bridge.topics import Topic
 
@@ -30,7 +30,7 @@ def committed(settings: Settings, group: str, topic: Topic) -> dict[int, int]:
     try:
         asked = [TopicPartition(topic.name(settings), partition) for partition in range(settings.partitions)]
         what = f"Kafka did not say what the group {group} has committed"
-        found = reason.ask(consumer, lambda s: consumer.committed(asked, timeout=s), ASK_S, what)
+        found = reason.ask(consumer, lambda s: answered(consumer.committed(asked, timeout=s)), ASK_S, what)
     finally:
         consumer.close()
     return {one.partition: one.offset for one in found if one.offset >= 0}

@@ -14,7 +14,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, TopicPartition
 
 from bridge.kafka.client import connection
-from bridge.kafka.reason import Reason
+from bridge.kafka.reason import Reason, answered
 from bridge.settings import Settings
 
 ASK_S: Final = 4.0
@@ -61,7 +61,7 @@ class Progress:
         """
         asked = [TopicPartition(*one) for one in partitions]
         what = f"Kafka does not say how far the group {self._group} has come"
-        found = self._reason.ask(self._consumer, lambda s: self._consumer.committed(asked, timeout=s), timeout_s, what)
+        found = self._reason.ask(self._consumer, lambda s: answered(self._consumer.committed(asked, timeout=s)), timeout_s, what)
         committed = {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
         ends = self._offsets(partitions, OFFSET_END, timeout_s, what)
         committed |= self._offsets([one for one in ends if one not in committed], OFFSET_BEGINNING, timeout_s, what)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from bridge.domain.errors import BridgeError, BrokerUnavailable, Misconfigured
 
@@ -38,6 +38,14 @@ PASSING: Final = frozenset(
 """What goes away by itself, though librdkafka does not call it retriable: leaders and coordinators move, as after a start."""
 
 T = TypeVar("T")
+
+
+def answered(found: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+    """Give an answer that has something of every partition. Raises: KafkaException for one that its leader did not give."""
+    for one in found:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return found
 
 
 class Reason:

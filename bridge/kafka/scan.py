@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Top
 from bridge.domain.errors import BridgeError, BrokerUnavailable
 from bridge.domain.limits import RECORD_BYTES
 from bridge.kafka.client import connection
-from bridge.kafka.reason import Reason
+from bridge.kafka.reason import Reason, answered
 from bridge.settings import Settings
 from bridge.topics import Topic
 
@@ -107,7 +107,7 @@ class Scan:
     def _starts(self, wanted: Stretches, since_ms: int | None) -> list[TopicPartition]:
         """Fix the ends, and say where to begin; partitions without anything to read are left out."""
         asked = [TopicPartition(*where, OFFSET_BEGINNING if since_ms is None else since_ms) for where in wanted]
-        found = asked if since_ms is None else self._ask(lambda seconds: self._consumer.offsets_for_times(asked, timeout=seconds))
+        found = asked if since_ms is None else self._ask(lambda s: answered(self._consumer.offsets_for_times(asked, timeout=s)))
         starts = []
         for begin in found:
             where = begin.topic, begin.partition
