@@ -204,7 +204,8 @@ class Delivery:
         attempt, verdict = self._attempt, self._verdict
         name, outcome = attempt.process.name, known_code(verdict.code) or verdict.status.value
         if attempt.started_ms:
-            _count(name, outcome if verdict.status.final else "retried").inc()
+            awaits = verdict.wait is not None and verdict.wait.topic == JOURNEYS
+            _count(name, outcome if verdict.status.final else "awaits" if awaits else "retried").inc()
             _duration(name).observe((ended - attempt.started_ms) / 1000)
         if attempt.given.redelivery is None and verdict.status.final:
             metrics.END_TO_END.observe(max(0, ended - attempt.given.record.timestamp) / 1000)

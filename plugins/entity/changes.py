@@ -26,18 +26,24 @@ class Refused(Exception):
 
 
 class Cause(NamedTuple):
-    """Where a change comes from: its event, the event's time, the execution that makes it, and the journeys that it begins."""
+    """
+    Where a change comes from: its event, the event's time, the execution that makes it, and the journeys that it begins.
+
+    A `replay` knows nothing of the order in which an entity's messages are applied.
+    """
 
     event_key: str
     at: str
     execution_id: str
     journey_ids: tuple[str, ...]
+    replay: bool = False
 
 
 def create(before: Entity | None, entity_id: str, given: Create, cause: Cause) -> Entity:
-    """Draft a new entity, at version 0. Raises: Refused where it exists."""
-    if before is not None:
+    """Draft a new entity, at version 0. Raises: Refused where it exists, or as `update` does for a draft."""
+    if before is not None and before["verified"] is not None:
         raise Refused("entity-exists", f"the entity {entity_id} exists already")
+    _require_free(before, entity_id, cause)
     made = {
         "version": 0,
         "type": given.type,
@@ -54,13 +60,12 @@ def update(before: Entity | None, entity_id: str, given: Update, cause: Cause) -
     Copy the verified version and apply a change to the copy: properties that are given replace those of their name, items of
     collections those of their id; all others stay.
 
-    Raises: Refused for an entity that does not exist, another type, or a version that is not the verified one; also while there
-            is a draft, which only a replay can meet.
+    Raises: Refused for an entity that does not exist, another type, or a version that is not the verified one; also for a replay
+            that meets another message's draft. Whoever comes in order finds one only where that message has failed: it is void.
     """
-    if before is None:
+    if before is None or before["verified"] is None:
         raise Refused("entity-unknown", f"there is no entity {entity_id}")
-    if before["draft"] is not None:
-        raise Refused("draft-exists", f"the entity {entity_id} is being changed by another message")
+    _require_free(before, entity_id, cause)
     verified = before["verified"]
     if given.version is not None and given.version != verified["version"]:
         at = verified["version"]
@@ -80,7 +85,7 @@ def update(before: Entity | None, entity_id: str, given: Update, cause: Cause) -
 
 def drafted_by(entity: Entity | None, execution_id: str) -> bool:
     """Say whether an entity has a draft, and of this execution."""
-    return entity is not None and entity["draft"] is not None and entity["draftedBy"] == execution_id
+    return entity is not None and entity["draft"] is not None and entity["draftedBy"]["executionId"] == execution_id
 
 
 def verify(before: Entity, cause: Cause) -> Entity:
@@ -97,9 +102,17 @@ def drop(before: Entity, cause: Cause) -> Entity | None:
     return _without_draft(before) | {"history": _after(before, note)}
 
 
+def _require_free(before: Entity | None, entity_id: str, cause: Cause) -> None:
+    if before is None or before["draft"] is None or not cause.replay:
+        return
+    if before["draftedBy"]["eventId"] != cause.event_key:
+        raise Refused("draft-exists", f"the entity {entity_id} is being changed by another message")
+
+
 def _drafted(before: Entity, made: dict[str, Any], action: str, cause: Cause) -> Entity:
     note = _noted(action, made["version"], cause)
-    return before | {"draft": made, "draftedBy": cause.execution_id, "history": _after(before, note)}
+    by = {"executionId": cause.execution_id, "eventId": cause.event_key}
+    return before | {"draft": made, "draftedBy": by, "history": _after(before, note)}
 
 
 def _without_draft(entity: Entity) -> Entity:

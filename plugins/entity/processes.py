@@ -49,7 +49,8 @@ class EntityProcess(Process[NoConfig]):
     def _go_on(self, event: Event, context: Context[NoConfig]) -> Outcome:
         """Raises: InvalidPayload, Refused, ValueError."""
         journeys = context.journeys or ()
-        cause = Cause(event.key, event.attributes.get("time", ""), context.execution_id, tuple(one.id for one in journeys))
+        at, replay = event.attributes.get("time", ""), "replayedfrom" in event.attributes
+        cause = Cause(event.key, at, context.execution_id, tuple(one.id for one in journeys), replay)
         entity: Entity = context.state.get()
         if not changes.drafted_by(entity, context.execution_id):
             entity = self.apply(entity, event.attributes.get("partitionkey") or event.key, event.json(), cause)

@@ -155,12 +155,37 @@ async def test_a_replay_that_meets_the_draft_of_another_message_is_refused() -> 
     id_ = await created(kept)
     await run(UpdateEntity(), message("updateentity", UPDATE, partitionkey=id_), state=kept, journeys=journeys("j"))
     before = kept.kept
-    again = message("updateentity", UPDATE, partitionkey=id_)
+    again = message("updateentity", UPDATE, partitionkey=id_, replayedfrom="x1")
     refused = await run(UpdateEntity(), again, state=kept, journeys=journeys("j"))
     assert refused == Rejected("draft-exists", f"the entity {id_} is being changed by another message")
     refused = await run(UpdateEntity(), again, state=kept, journeys=journeys("j", j="succeeded"))
     assert isinstance(refused, Rejected)
     assert kept.kept == before
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_the_draft_of_a_message_that_has_failed_stands_in_nobodys_way(own: bool) -> None:
+    """Its process may have raised, or was disabled, when the journey ended. Nothing in order comes before that."""
+    kept = State()
+    id_ = await created(kept)
+    failed = message("updateentity", UPDATE, partitionkey=id_)
+    await run(UpdateEntity(), failed, state=kept, journeys=journeys("j"))
+    left = kept.get()
+    kept.put(left | {"draftedBy": left["draftedBy"] | {"executionId": "the execution that is replayed"}})
+    again = Event(failed.attributes | {"replayedfrom": "x1"}, failed.data)
+    said = again if own else message("updateentity", UPDATE, partitionkey=id_)
+    assert isinstance(await goes_through(UpdateEntity(), said, kept), Completed)
+    assert (kept.get()["verified"]["version"], kept.get()["draft"]) == (1, None)
+
+
+async def test_an_entity_that_was_never_verified_can_be_made_again_but_not_changed() -> None:
+    kept = State()
+    said = message("createentity", CREATE, partitionkey="e")
+    await run(CreateEntity(), said, state=kept, journeys=journeys("j"))
+    refused = await run(UpdateEntity(), message("updateentity", UPDATE, partitionkey="e"), state=kept, journeys=journeys("j"))
+    assert refused == Rejected("entity-unknown", "there is no entity e")
+    again = message("createentity", CREATE, partitionkey="e")
+    assert isinstance(await goes_through(CreateEntity(), again, kept), Completed)
 
 
 @pytest.mark.parametrize(
