@@ -86,7 +86,7 @@ LOG_LINES_DROPPED = Counter(
 )
 EXECUTIONS = Counter(
     "evb_executions_total",
-    "Attempts that ended, by process and outcome (completed, skipped, awaits, retried, or a last failure's code if it is one of ours).",
+    "Attempts, by process and outcome: completed, skipped, awaits, retried, or a last failure's code where it is ours.",
     ["process", "outcome"],
     registry=REGISTRY,
 )
