@@ -28,7 +28,7 @@ from processors.ordered import Line, Open
 from processors.outputs import Cause
 from processors.retrying import RETRIED
 from processors.surroundings import Surroundings
-from processors.verdicts import Failure, Verdict, Wait, convicted, judge, keeping
+from processors.verdicts import Failure, Verdict, Wait, convicted, judge, keeping, said
 from processors.window import Entry, Window
 
 LINGER_S = 1.0
@@ -170,6 +170,11 @@ class Attempt:
             self.finished(self)
 
     @property
+    def journeys_ended(self) -> bool:
+        """Whether it is a message's attempt after its journeys."""
+        return self.given.redelivery is not None and bool(self.given.redelivery.journeys)
+
+    @property
     def following(self) -> Attempt | None:
         """The next attempt of this execution, where it has come already and its partition is still ours."""
         found = self.successor
@@ -190,12 +195,18 @@ class Attempt:
         self.started_ms = now
         around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
         self.state = around.states.of(self)
-        self.journeys = journeys.of(self)
-        context = around.contexts.make(self)
+        context = self._context()
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
         else:
             self._call(context)
+
+    def _context(self) -> Context[Any] | Failure:
+        try:
+            self.journeys = journeys.of(self)
+        except Exception as err:  # noqa: BLE001  the edge: triggers are what tenants write, and nothing of that may end a worker
+            return Failure("exception", f"the message's journeys cannot be told: {said(err)}")
+        return self.around.contexts.make(self)
 
     def _call(self, context: Context[Any]) -> None:
         caller, journal, event = self.around.caller, self.around.journal, self.given.event
@@ -241,7 +252,7 @@ class Attempt:
             now = now_ms()
             if self.suspect:
                 outcome = convicted(outcome)
-            first = OUTPUTS if self.journeys and self.journeys[0].status else 0
+            first = OUTPUTS if self.journeys_ended else 0
             verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now, first))
             if verdict.status is Status.PENDING:
                 verdict = journeys.awaiting(self, verdict, now)
@@ -249,7 +260,13 @@ class Attempt:
             if self.state.changed and (keeps or verdict.status in (Status.COMPLETED, Status.PENDING)):
                 verdict = keeping(verdict, self.state.kept)
             self._tell_breaker(verdict, now)
-            self._end(self.around.retries.appeal(verdict, self.process, self.execution_id, self.number, now))
+            self._end(verdict if isinstance(outcome, Rejected) else self._appeal(verdict, now))
+
+    def _appeal(self, verdict: Verdict, now: int) -> Verdict:
+        """Let another attempt be made, if the policy has one left; after journeys it begins anew."""
+        again = self.given.redelivery
+        number = self.number - again.awaited if again is not None else self.number
+        return self.around.retries.appeal(verdict, self.process, self.execution_id, number, now)
 
     def stand(self, wait: Wait | None) -> None:
         """Let later events of an ordered process's key wait while this execution does; without a wait not any more."""

@@ -181,7 +181,7 @@ class Delivery:
         if error is not None:
             doubt("an execution's record could not be delivered", error=error.str(), execution=execution_id)
         around.executions.remember(execution_id, attempt.made, ended, final=verdict.status.final)
-        around.executions.ordered.written(execution_id, message.offset())
+        around.executions.ordered.written(execution_id, message.offset(), message.timestamp()[1])
         correlation = event.correlation_id or event.key
         around.projection.recorded(event.tenant, execution_id, correlation, message.offset(), value)
         if attempt.process.name == WEBHOOK:

@@ -26,13 +26,17 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Open:
-    """An execution that waits; `offset` is its event's, `written` where its newest record lies (-1: not confirmed yet)."""
+    """
+    An execution that waits; `offset` is its event's, `written` where its newest record lies (-1: not confirmed yet), and
+    `written_ms` that record's time.
+    """
 
     execution_id: str
     offset: int
     topic: str
     due_ms: int
     written: int = -1
+    written_ms: int = 0
 
 
 class Ordered:
@@ -62,14 +66,29 @@ class Ordered:
         """Note that an execution waits now; its last record stays the one to read until the new one is confirmed."""
         known = self._lines[line].get(one.execution_id)
         if known is not None and one.written < 0:
-            one.written = known.written
+            one.written, one.written_ms = known.written, known.written_ms
         self._lines[line][one.execution_id] = self._of_partition[line.partition][one.execution_id] = one
         self._line_of[one.execution_id] = line
 
-    def written(self, execution_id: str, at: int) -> None:
-        """Note where an open execution's newest record lies; nothing happens where it has ended."""
+    def written(self, execution_id: str, at: int, at_ms: int) -> None:
+        """Note where and when an open execution's newest record was written; nothing happens where it has ended."""
         if (line := self._line_of.get(execution_id)) is not None:
-            self._lines[line][execution_id].written = at
+            one = self._lines[line][execution_id]
+            one.written, one.written_ms = at, at_ms
+
+    def older(self, topic: str, before_ms: int) -> list[tuple[int, Open]]:
+        """Give those that wait in a topic and whose newest record is older, each with its partition."""
+        return [
+            (partition, one)
+            for partition, found in self._of_partition.items()
+            for one in found.values()
+            if one.topic == topic and one.written >= 0 and one.written_ms < before_ms
+        ]
+
+    def holds(self, one: Open) -> bool:
+        """Say whether an execution is still open, and as it was."""
+        line = self._line_of.get(one.execution_id)
+        return line is not None and self._lines[line].get(one.execution_id) is one
 
     def end(self, execution_id: str) -> None:
         """Forget an execution that has reached its final status, if it was open."""
@@ -83,10 +102,10 @@ class Ordered:
         """Give the offset from which a restart must read the executions to know every open one; None where there is none."""
         return min((one.written for one in self._of_partition[partition].values() if one.written >= 0), default=None)
 
-    def recover(self, headers: dict[str, bytes], execution_id: str, partition: int, at: int) -> None:
+    def recover(self, headers: dict[str, bytes], execution_id: str, partition: int, at: int, at_ms: int) -> None:
         """Take one record of the executions topic in."""
         if DUE in headers:
             line = Line(partition, headers[NAME].decode(), headers[KEY])
-            self.wait(line, Open(execution_id, int(headers[OFFSET]), headers[TOPIC].decode(), int(headers[DUE]), at))
+            self.wait(line, Open(execution_id, int(headers[OFFSET]), headers[TOPIC].decode(), int(headers[DUE]), at, at_ms))
         elif OFFSET in headers:
             self.end(execution_id)

@@ -47,6 +47,7 @@ from processors.mover import Mover, Rule
 from processors.moving import Due, Parked
 from processors.outbox import Outbox
 from processors.rates import Rates
+from processors.renewing import Renewing
 from processors.retrying import Retries
 from processors.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
 from processors.router import Router
@@ -107,6 +108,7 @@ class Parts:
         self._executions = tables.executions
         self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
         self._forgetting = Forgetting(tables.states, outbox, settings.topic_prefix)
+        self._renewing = Renewing(settings, self._executions.ordered, outbox)
         self._schedules = Schedules(registry, outbox, names.signals)
         aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
         room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
@@ -226,6 +228,7 @@ class Parts:
         if self._timers is not None:
             self._run(self._timers.run())
             self._run(self._forgetting.run())
+            self._run(self._renewing.run())
             self._run(self._schedules.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 

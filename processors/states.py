@@ -23,6 +23,7 @@ from bridge.redis.projection import Projection
 from bridge.sdk.state import NO_STATE, State
 from bridge.settings import Settings
 from bridge.topics import Topic
+from processors.clock import now_ms
 from processors.ending import doubt
 from processors.outbox import Outbox, Record
 from processors.tables import RecordTable
@@ -129,7 +130,7 @@ class StateTable(RecordTable):
             own = Mark(headers[EXECUTION_ID].decode(), record.offset, headers[REPLAY] == b"1", int(headers.get(ATTEMPT, b"1")))
             marks = (*(Mark(*one) for one in orjson.loads(headers[EARLIER])), own)
             of[key] = Kept(version, record.value, int(headers[APPLIED]), int(headers[STORED]), marks, stale)
-            self.tell(record.partition, key, record.timestamp)
+            self.tell(record.partition, key, now_ms())
 
     def let_go(self, partition: int, key: bytes, version: int) -> None:
         """Take note of the tombstone of a version."""
@@ -183,6 +184,8 @@ class States:
         kept, record = self._kept(attempt), attempt.given.record
         if (mark := kept.mark(attempt.execution_id)) is not None:
             return mark.attempt >= attempt.number
+        if attempt.journeys_ended:
+            return False  # nobody may pass over a message whose journeys have ended, whatever is remembered of it
         return not _replays(attempt) and kept.again(record.offset, record.timestamp)
 
     async def recorded(self, attempt: Attempt) -> bytes | None:
@@ -221,7 +224,8 @@ class States:
             applied, earlier = record.offset, tuple(mark for mark in others if mark.replay)[-REPLAYS:]
         if not replay:
             stored_ms = max(stored_ms, record.timestamp)
-        after = Kept(before.version + 1, value, applied, stored_ms, earlier)
+        # A key of which nothing is known begins above whatever it had before it was forgotten.
+        after = Kept((before.version or record.timestamp) + 1, value, applied, stored_ms, earlier)
         headers = [
             (APPLIED, b"%d" % applied),
             (STORED, b"%d" % stored_ms),

@@ -118,7 +118,7 @@ class ExecutionsTable(RecordTable):
             if status in FINAL:
                 self.ordered.end(execution_id)  # also where what ended it keeps no order: a process that is not there any more
             if OFFSET in headers:
-                self.ordered.recover(headers, execution_id, record.partition, record.offset)
+                self.ordered.recover(headers, execution_id, record.partition, record.offset, record.timestamp)
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Forget who is open: the partitions that are ours are recovered, the others may have moved on elsewhere."""

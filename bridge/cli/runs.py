@@ -21,7 +21,7 @@ from bridge.registry.workflows import find_workflow
 from bridge.runs.listing import runs_of
 from bridge.runs.session import using_runs
 from bridge.settings import Settings
-from bridge.workflows.retrying import retryable
+from bridge.workflows.retrying import journey, retryable
 from bridge.workflows.run import Run, Status
 from bridge.workflows.shown import document
 from bridge.workflows.signals import Approval, Cancel, Retry, Start
@@ -138,7 +138,7 @@ def retry(
         async with using_runs(settings) as runs:
             run = await runs.find(tenant, which)
             if not retryable(run, task):
-                if run.asker is not None:
+                if journey(run):
                     raise Conflict("A journey cannot be retried: its message has ended. Replay that one: evb dlq replay.")
                 what = f"the task {task} is {run.task(task).status}" if task else f"it is {run.status}"
                 raise Conflict(f"The run cannot be retried: {what}.")

@@ -19,7 +19,7 @@ class Try:
 @dataclass(frozen=True, slots=True)
 class Journey:
     """
-    A run of a workflow that a message has to go through; `id` is the run's.
+    A run of a workflow that a message has to go through; `id` is the run's, `version` its workflow's where it is known.
 
     `status` is empty until it has ended; then it is a run's, `succeeded` where it ended well, and `reason` says why it did not.
     """
@@ -28,6 +28,7 @@ class Journey:
     workflow: str
     status: str = ""
     reason: str = ""
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Redelivery:
     What the worker needs to go on with an execution.
 
     `attempt` is the one to make now. `topic`, `partition`, `offset` and `received_ms` are those of the event's own record, `key`
-    its record's key. `replayed_from` names the execution that a replay repeats, empty for a retry. `journeys` have ended.
+    its record's key. `replayed_from` names the execution that a replay repeats, empty for a retry. `journeys` have ended, and
+    `awaited` is the attempt that waited for them: its process's policy counts from there.
     """
 
     process: str
@@ -52,3 +54,4 @@ class Redelivery:
     tries: tuple[Try, ...] = ()
     replayed_from: str = ""
     journeys: tuple[Journey, ...] = ()
+    awaited: int = 0

@@ -8,8 +8,9 @@ the version that it began with.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -56,12 +57,31 @@ class WorkflowVersion(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             raise ValueError(str(err)) from err
 
 
+Versions = Mapping[str, tuple[WorkflowVersion, ...]]
+NOTHING: Final[Versions] = {}
+
+
+class _Journeys(NamedTuple):
+    """A tenant's journeys by their event type, and the versions that they were found among: another thread may replace those."""
+
+    versions: Versions
+    by_type: Versions
+
+
+def _by_type(current: Iterable[WorkflowVersion]) -> Versions:
+    found: dict[str, list[WorkflowVersion]] = {}
+    for one in current:
+        if one.workflow is not None and (trigger := one.workflow.triggers.event).enabled and trigger.event_type:
+            found.setdefault(trigger.event_type, []).append(one)
+    return {name: tuple(versions) for name, versions in found.items()}
+
+
 class WorkflowIndex:
     """Follows every change of a workflow; the rules of threads are those of `view`."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, tuple[WorkflowVersion, ...]]] = {}
-        self._journeys: dict[str, dict[str, tuple[WorkflowVersion, ...]]] = {}
+        self._journeys: dict[str, _Journeys] = {}
 
     def versions(self, tenant: str, name: str) -> tuple[WorkflowVersion, ...]:
         """Give every version of a workflow, the oldest first, erased ones too."""
@@ -80,18 +100,17 @@ class WorkflowIndex:
         """Give the version that a run began with, also of those that come with the bridge; None once it is erased."""
         if run.version != SHIPPED:
             return self.version(run.tenant, run.workflow, run.version)
-        return joined(run.params) if run.workflow == JOINING else DEFAULT_JOURNEYS.get(run.workflow)
+        if run.workflow == JOINING:
+            return joined(run.params) if JOINING in run.params else None
+        return DEFAULT_JOURNEYS.get(run.workflow)
 
     def journeys(self, tenant: str, event_type: str) -> tuple[WorkflowVersion, ...]:
         """Give the current versions, by name, whose event trigger is on and names an event type of messages."""
+        versions = self._of.get(tenant, NOTHING)
         known = self._journeys.get(tenant)
-        if known is None:
-            found: dict[str, list[WorkflowVersion]] = {}
-            for one in self.of(tenant):
-                if one.workflow is not None and (trigger := one.workflow.triggers.event).enabled and trigger.event_type:
-                    found.setdefault(trigger.event_type, []).append(one)
-            known = self._journeys[tenant] = {name: tuple(versions) for name, versions in found.items()}
-        return known.get(event_type, ())
+        if known is None or known.versions is not versions:
+            known = self._journeys[tenant] = _Journeys(versions, _by_type(self.of(tenant)))
+        return known.by_type.get(event_type, ())
 
     def of(self, tenant: str) -> tuple[WorkflowVersion, ...]:
         """Give the current version of each of a tenant's workflows, by name."""
@@ -110,5 +129,4 @@ class WorkflowIndex:
         found = [one for one in self.versions(ref.tenant, name) if one.number != int(number)]
         if isinstance(new, WorkflowVersion):
             found.append(new)
-        self._journeys.pop(ref.tenant, None)
         self._of[ref.tenant] = self._of.get(ref.tenant, {}) | {name: tuple(sorted(found, key=lambda one: one.number))}

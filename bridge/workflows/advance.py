@@ -13,7 +13,8 @@ import msgspec
 
 from bridge.domain.event import MAX_HOPS
 from bridge.workflows.document import Workflow
-from bridge.workflows.effects import Step
+from bridge.workflows.effects import Answer, Step
+from bridge.workflows.journeys import JOINING, SHIPPED, journeys_of
 from bridge.workflows.limits import EARLY, MINUTES, RUN_BYTES
 from bridge.workflows.motion import Motion
 from bridge.workflows.references import Unresolved, as_text
@@ -55,8 +56,10 @@ def advance(run_id: str, run: Run | None, workflow: Workflow | None, signal: Sig
     """
     if run is None and isinstance(signal, Start):
         run = fresh(run_id, signal, at_ms)
-    elif run is None or isinstance(signal, Start):
+    elif run is None:
         return Step(run)
+    elif isinstance(signal, Start):
+        return _asked_again(run, workflow, signal)
     if run.ended and not isinstance(signal, Retry):
         old = isinstance(signal, Timer) and 0 < run.next_due_ms <= max(at_ms, signal.due_ms)
         return Step(run, forgotten=old)
@@ -74,6 +77,15 @@ def advance(run_id: str, run: Run | None, workflow: Workflow | None, signal: Sig
     if step.run is not None and len(encode(step.run)) > RUN_BYTES:
         return _burst(run, workflow, at_ms)
     return step if step.run != run else Step(run)
+
+
+def _asked_again(run: Run, workflow: Workflow | None, start: Start) -> Step:
+    """Answer the message that asks last: what asked before may have died, and a later attempt does not take its answer."""
+    if start.asker is None or run.asker is None:
+        return Step(run)
+    if run.ended:
+        return Step(run, (Answer(start.asker, journeys_of(run, workflow, run.tasks)),))
+    return Step(msgspec.structs.replace(run, asker=start.asker))
 
 
 def _begin(motion: Motion) -> None:
@@ -172,6 +184,7 @@ def _lost(run: Run, at_ms: int) -> Step:
 def _burst(run: Run, workflow: Workflow, at_ms: int) -> Step:
     """End a run as it was before a signal that brought too much, or that began it with too much."""
     new = run.status == "notstarted"
-    motion = Motion(msgspec.structs.replace(run, params={}, labels={}) if new else run, workflow, at_ms)
+    names = {name: value for name, value in run.params.items() if name == JOINING and run.version == SHIPPED}
+    motion = Motion(msgspec.structs.replace(run, params=names, labels={}) if new else run, workflow, at_ms)
     motion.end_run("invalid" if new else "failed", TOO_LARGE)
     return motion.step()

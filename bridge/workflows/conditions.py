@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import Field, PrivateAttr, model_validator
 
 from bridge.workflows import paths
 from bridge.workflows.limits import TEXT_CHARS
 from bridge.workflows.patterns import full_match
+from bridge.workflows.references import as_text
 from bridge.workflows.shape import Shape
 
 Value = Annotated[str, Field(max_length=TEXT_CHARS)]
@@ -44,17 +44,12 @@ class Condition(Shape):
                 raise ValueError(f"value: {err}") from err
         return self
 
-    @property
-    def takes_long(self) -> bool:
-        """Whether it may take more than a moment: up to a few hundredths of a second for the worst of patterns."""
-        return self.operation == "matches"
-
     def holds(self, facts: Any) -> bool:
         """Say whether the condition holds; it does not where the place is missing, null, an object or a list."""
         found = paths.look_up(self._path, facts)
         if found is paths.MISSING or found is None or isinstance(found, (dict, list)):
             return False
-        return self._fits(found if isinstance(found, str) else orjson.dumps(found).decode())
+        return self._fits(as_text(found))
 
 
 def hold(conditions: Sequence[Condition], facts: Any) -> bool:

@@ -15,7 +15,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bridge.workflows import graph, schedules
 from bridge.workflows.conditions import Condition
-from bridge.workflows.limits import CONDITIONS, PARAMS, TASKS
+from bridge.workflows.limits import CONDITIONS, PARAMS, PATTERN_SIZE, TASKS
+from bridge.workflows.patterns import size
 from bridge.workflows.shape import EventKey, ParamName, Shape, Text, WorkflowName
 from bridge.workflows.tasks import Minutes, Task
 
@@ -61,11 +62,18 @@ class Result(Shape):
 TriggerName = Literal["manual", "event", "webhook", "github", "schedule"]
 
 
+def _quick(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Refuse patterns that together would hold up whoever asks them."""
+    if (found := sum(size(one.value) for one in conditions if one.operation == "matches")) > PATTERN_SIZE:
+        raise ValueError(f"the patterns have {found} characters with their repetitions written out; the limit is {PATTERN_SIZE}")
+    return conditions
+
+
 class Trigger(Shape):
     """Whether a kind of caller may start runs, and on which conditions (all must hold)."""
 
     enabled: bool = False
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS)] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS), AfterValidator(_quick)] = ()
 
 
 class Manual(Trigger):

@@ -44,10 +44,10 @@ def run_ids(run_id: str, names: Sequence[str]) -> dict[str, str]:
     return {name: ids.task_id(run_id, name, 1) for name in names} if len(names) > 1 else dict.fromkeys(names, run_id)
 
 
-def journeys_of(run: Run, workflow: Workflow, tasks: Mapping[str, TaskState]) -> tuple[Journey, ...]:
+def journeys_of(run: Run, workflow: Workflow | None, tasks: Mapping[str, TaskState]) -> tuple[Journey, ...]:
     """Say how the journeys of a run that has ended went: itself, or those that it joined."""
-    if not joins(run):
-        return (Journey(run.id, run.workflow, run.status, run.message),)
+    if workflow is None or not joins(run):
+        return (Journey(run.id, run.workflow, run.status, run.message, run.version),)
     found = []
     for name, run_id in run_ids(run.id, [task.name for task in workflow.tasks]).items():
         state = tasks.get(name, NOT_STARTED)

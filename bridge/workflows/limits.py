@@ -10,6 +10,7 @@ DEPENDENCIES = 50  # of one task
 PARAMS = 100  # of a workflow
 CONDITIONS = 20  # of one trigger
 PATTERN_CHARS = 256  # of a `matches` condition
+PATTERN_SIZE = 500  # of all patterns of one trigger, with counted repetitions written out: time grows with it
 MATCHED_CHARS = 1024  # of the text that it is compared with: time grows with pattern times text
 TEXT_CHARS = 1024  # displayName, description, a label
 MINUTES = 30 * 24 * 60  # the longest run, task and sleep: an old version of a workflow is kept as long

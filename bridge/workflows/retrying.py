@@ -14,9 +14,14 @@ from bridge.workflows.tasks import EventWaitTask
 FAILED = (*BAD, "timedout", "cancelled")
 
 
+def journey(run: Run) -> bool:
+    """Say whether a message waits, or has waited, for a run or for the one that joined it with others."""
+    return run.asker is not None or (run.parent is not None and run.trigger == "event")
+
+
 def retryable(run: Run, task: str = "") -> bool:
     """Say whether a retry would do anything: of the run, or from one of its tasks. Not of a journey, whose message has ended."""
-    if run.asker is not None or run.status not in ("failed", "timedout", "cancelled"):
+    if journey(run) or run.status not in ("failed", "timedout", "cancelled"):
         return False
     return not task or run.task(task).status in FAILED
 

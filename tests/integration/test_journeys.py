@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from bridge import topics
+from bridge.domain import ids
+from bridge.executions import decode
 from bridge.settings import Settings
 from bridge.workflows.signals import Callback, Cancel
+from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.ingress import Caller, caller
-from tests.integration.running import apply, look, signal, task, workflow
-from tests.integration.workers import Worker, site, until, working
+from tests.integration.running import apply, look, set_up, signal, task, workflow
+from tests.integration.workers import Sender, Worker, event, site, until, working
 from tests.web_under_test import Server, Tenant, free_port, make_tenants, web_server
 
 pytestmark = pytest.mark.timeout(120)
@@ -179,3 +186,35 @@ def test_what_no_run_could_keep_fails_before_anything_begins(house: Site) -> Non
     event_id = call.send("externaldata", "createentity", payload=large)
     assert ends_as(call, event_id, "Failed")["status"]["statusDetails"]["cause"].startswith("payload-too-large: ")
     assert house.entity(NONE, event_id) is None
+
+
+def test_what_waits_longer_than_records_are_kept_keeps_its_place(
+    stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, moved = site(stack, retention_hours=1), tmp_path / "clock"
+    moved.write_text("0")
+    monkeypatch.setitem(os.environ, "TEST_CLOCK", str(moved))
+    tenant = set_up(settings, *JOURNEYS[ASKS])
+    create, update = (
+        event(f"eventingress.externaldata.{kind}.{kind}", json.dumps(payload).encode(), tenant, partitionkey="e")
+        for kind, payload in (("createentity", COMPANY), ("updateentity", renamed("B")))
+    )
+    execution = ids.execution_id(update.key, "updateentity")
+
+    def history() -> list[tuple[str, bytes]]:
+        found = records(settings.kafka.bootstrap_servers, topics.EXECUTIONS.name(settings))
+        values = [record.value() or b"" for record in found if record.key() == execution.encode()]
+        return [(decode(value).status, value) for value in values]
+
+    with working(stack, settings, tmp_path, processes="createentity,updateentity") as worker:
+        sender = Sender(settings)
+        sender.send(create, update)
+        sender.flush()
+        until(lambda: [status for status, _ in history()] == ["pending"], "the update awaits its journey")
+        worker.kill()
+        moved.write_text(str(31 * 60 * 1000))
+        worker.start()
+        until(lambda: len(history()) == 2, "its record is written again")
+        assert len(set(history())) == 1
+        signal(settings, tenant, ids.run_id(execution, "review"), Callback(topic="verdict"))
+        until(lambda: [status for status, _ in history()] == ["pending", "pending", "completed"], "it has ended")

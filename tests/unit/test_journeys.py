@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ from bridge.workflows.journeys import JOINING, joined
 from bridge.workflows.limits import RUN_BYTES
 from bridge.workflows.reading import check
 from bridge.workflows.retrying import retryable
-from bridge.workflows.run import Asker, Run, given_params
+from bridge.workflows.run import Asker, Parent, Run, given_params
 from bridge.workflows.signals import Cancel, Start, TaskEnded
 from bridge.workflows.signals import decode as signal_of
 from bridge.workflows.triggers import TRIGGER_DISABLED, refusal
@@ -141,7 +142,7 @@ def test_a_run_that_has_ended_gives_its_message_back_once_and_keeps_nothing_of_i
     assert step.run is not None
     (answer,) = [one for one in step.effects if isinstance(one, Answer)]
     assert answer.asker == start.asker
-    assert answer.journeys == (Journey("r", "w", "succeeded", ""),)
+    assert answer.journeys == (Journey("r", "w", "succeeded", "", 3),)
     assert (step.run.status, step.run.asker) == ("succeeded", Asker())
     failed = Run(id="r", tenant="t", workflow="w", version=1, status="failed", asker=Asker())
     assert not retryable(failed), "the message has been told"
@@ -203,10 +204,91 @@ def test_journeys_that_are_cancelled_together_are_cancelled_each() -> None:
         (lambda: attempt(message(), *(version(f"w{n}") for n in range(21))), "too-many-journeys"),
         (lambda: attempt(message(payload=b"no JSON"), version("w")), "invalid-payload"),
         (lambda: attempt(message(payload="x" * RUN_BYTES), version("w")), "payload-too-large"),
+        (lambda: attempt(message(payload="x" * 690_000), *(version(f"w{n}") for n in range(20))), "payload-too-large"),
     ],
 )
 def test_what_cannot_be_awaited_fails(made: Any, code: str) -> None:
     assert journeys.awaiting(made(), Verdict(Status.PENDING), 1).code == code
+
+
+def test_a_message_that_asks_again_is_answered_and_only_its_last_attempt() -> None:
+    """Who asked before may have died before it was recorded, and have been tried again."""
+    workflow = check({"name": "w", "tasks": [{"name": "t", "type": "eventwait", "params": {"topic": "t"}}]})
+    first = started(attempt(message(), version("w")))
+    assert first.asker is not None
+    again = msgspec.structs.replace(first, asker=msgspec.structs.replace(first.asker, headers=(("rd_attempt", b"3"),)))
+    step = advance("r", None, workflow, first, 5)
+    step = advance("r", step.run, workflow, again, 6)
+    assert (step.run and step.run.asker, step.effects) == (again.asker, ())
+    step = advance("r", step.run, workflow, Cancel(), 7)
+    assert [one.asker for one in step.effects if isinstance(one, Answer)] == [again.asker]
+    for known in (workflow, None):
+        late = advance("r", step.run, known, first, 8)
+        assert late.run == step.run
+        assert late.effects == (Answer(first.asker, (Journey("r", "w", "cancelled", "", 3),)),)
+    plain = msgspec.structs.replace(first, asker=None)
+    assert not advance("r", step.run, workflow, plain, 9).effects
+
+
+def test_each_start_of_an_execution_is_a_signal_of_its_own() -> None:
+    made = attempt(message(), version("w"))
+    starts = [journeys.awaiting(made, Verdict(Status.PENDING), 1).start for _ in range(2)]
+    assert len({one.id for one in starts if one}) == 2
+    assert len({one.key for one in starts if one}) == 1
+
+
+def test_a_condition_sees_numbers_of_any_size() -> None:
+    known = version("w", conditions=[{"field": "$.data.n", "operation": "equals", "value": str(10**30)}])
+    assert names(attempt(message(payload={"n": 10**30}), known)) == ["w"]
+
+
+def test_a_workflow_that_has_the_name_of_a_default_one_is_not_taken_for_it() -> None:
+    own = version("default-createentity", enabled=False)
+    start = started(attempt(message(), own))
+    assert (start.workflow, start.version) == ("default-createentity", 0)
+
+
+def test_what_is_known_of_journeys_goes_with_the_versions_it_comes_from() -> None:
+    """A change may come, from another thread, while the journeys are gathered."""
+    known = index(version("a"))
+    known.journeys("test", "externaldata")
+    before = known._journeys["test"]
+    known.replace(version("b").ref, version("b"))
+    known._journeys["test"] = before
+    assert [one.name for one in known.journeys("test", "externaldata")] == ["a", "b"]
+
+
+def test_a_joined_run_that_keeps_too_much_can_still_be_read() -> None:
+    start = started(attempt(message(), version("a"), version("b")))
+    large = msgspec.structs.replace(start, labels={"x": "y" * RUN_BYTES})
+    step = advance("r", None, joined(start.params), large, 5)
+    assert step.run is not None
+    assert step.run.status == "invalid"
+    assert index().of_run(step.run) is not None
+    assert index().of_run(msgspec.structs.replace(step.run, params={})) is None
+
+
+def test_a_journey_that_was_joined_cannot_be_retried_either() -> None:
+    failed = Run(id="r", tenant="t", workflow="w", version=1, status="failed", parent=Parent("p", "w", 1))
+    assert retryable(failed)
+    assert not retryable(msgspec.structs.replace(failed, trigger="event"))
+
+
+def test_the_attempts_of_a_policy_begin_anew_after_the_journeys() -> None:
+    asker = started(attempt(message(), version("w"))).asker
+    assert asker is not None
+    again = redeliveries.redelivery_of([*asker.headers])
+    assert (again.attempt, again.awaited) == (2, 1)
+    asked: list[int] = []
+    made = attempt(message(), ended=(Journey("r", "w", "succeeded"),))
+    made.number = 5
+    given: Any = made.given
+    given.redelivery = replace(given.redelivery, awaited=4)
+    retries = SimpleNamespace(appeal=lambda verdict, _process, _id, number, _now: asked.append(number) or verdict)
+    around: Any = SimpleNamespace(retries=retries)
+    made.around = around
+    made._appeal(Verdict(Status.FAILED, "exception"), 1)
+    assert asked == [1]
 
 
 def test_flows_own_api_starts_no_journey() -> None:
@@ -246,7 +328,7 @@ def test_what_follows_waits_about_as_long_as_the_journeys_have_lasted() -> None:
 def test_an_execution_that_awaits_is_recovered_as_open() -> None:
     ordered, line = Ordered(), Line(0, "entities/", b"k")
     headers = {"order_offset": b"7", "order_name": b"entities/", "order_key": b"k", "order_topic": b"runs", "order_due": b"5"}
-    ordered.recover(headers, "x1", 0, 40)
+    ordered.recover(headers, "x1", 0, 40, 0)
     found = ordered.ahead(line, 8)
     assert found is not None
     assert (found.topic, found.due_ms, ordered.ahead(line, 7)) == (JOURNEYS, 5, None)

@@ -33,12 +33,12 @@ def test_the_floor_is_the_oldest_newest_record_of_what_is_open() -> None:
     assert ordered.floor(0) is None
     ordered.wait(LINE, Open("x1", 1, "5s", 100))
     assert ordered.floor(0) is None, "a record that is not confirmed is read again with its event"
-    ordered.written("x1", 40)
+    ordered.written("x1", 40, 0)
     ordered.wait(LINE, Open("x2", 2, "5s", 100))
-    ordered.written("x2", 50)
+    ordered.written("x2", 50, 0)
     ordered.wait(LINE, Open("x1", 1, "30s", 200))
     assert ordered.floor(0) == 40, "the last record stands until the next one is confirmed"
-    ordered.written("x1", 60)
+    ordered.written("x1", 60, 0)
     assert ordered.floor(0) == 50
     assert ordered.floor(1) is None
     ordered.end("x2")
@@ -48,10 +48,10 @@ def test_the_floor_is_the_oldest_newest_record_of_what_is_open() -> None:
 def test_records_tell_a_restart_what_is_open() -> None:
     ordered = Ordered()
     waiting = {OFFSET: b"7", NAME: b"crm", KEY: b"acme/a", TOPIC: b"5s", DUE: b"900"}
-    ordered.recover(waiting, "x7", 0, 11)
+    ordered.recover(waiting, "x7", 0, 11, 0)
     first = ordered.ahead(LINE, 8)
     assert first == Open("x7", 7, "5s", 900, 11)
-    ordered.recover({OFFSET: b"7"}, "x7", 0, 12)
+    ordered.recover({OFFSET: b"7"}, "x7", 0, 12, 0)
     assert ordered.ahead(LINE, 8) is None
 
 

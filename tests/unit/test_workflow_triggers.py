@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.domain.errors import InvalidWorkflow
 from bridge.workflows import paths, schedules
 from bridge.workflows.conditions import Condition
 from bridge.workflows.document import TriggerName, Workflow
-from bridge.workflows.patterns import full_match
+from bridge.workflows.patterns import full_match, size
 from bridge.workflows.reading import check
 from bridge.workflows.triggers import Quota, refusal
 
@@ -120,6 +121,35 @@ def test_no_pattern_hangs(pattern: str) -> None:
 def test_patterns_that_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"pattern|regular"):
         full_match(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("refs/heads/(main|release-.*)", 26),
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}", 18),
+        (r"(?:.{0,50}a){20}", 1060),
+        (r"((a{2}){3,}b{4,5}){10}", 110),
+        (r"[^]a{9}]\{2\}\p{Lu}{3}", 7),
+        (r"a{b}", 4),
+        ("", 0),
+    ],
+)
+def test_the_size_of_a_pattern_is_that_with_its_repetitions_written_out(pattern: str, wanted: int) -> None:
+    assert size(pattern) == wanted
+
+
+@given(st.text(st.sampled_from("a(){}[]\\|*+?{2,3}^$.-5"), max_size=30))
+def test_the_size_of_anything_can_be_told(pattern: str) -> None:
+    assert size(pattern) >= 0
+
+
+def test_patterns_that_would_hold_a_server_up_are_refused() -> None:
+    slow = {"field": "$.a", "operation": "matches", "value": r"(?:[^x]{0,90}){0,90}\bz|.*"}
+    many = [{"field": "$.a", "operation": "matches", "value": "a" * 251}] * 2
+    for conditions in ([slow], many):
+        with pytest.raises(InvalidWorkflow, match="repetitions written out; the limit is 500"):
+            workflow(event={"enabled": True, "conditions": conditions})
 
 
 def test_a_pattern_is_for_the_whole_text() -> None:

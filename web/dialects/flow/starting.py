@@ -12,7 +12,7 @@ from bridge.registry.workflow import WorkflowVersion
 from bridge.workflows.document import TriggerName, Workflow
 from bridge.workflows.run import Run
 from bridge.workflows.signals import Start
-from bridge.workflows.triggers import UNKNOWN_WORKFLOW, Refusal, refusal
+from bridge.workflows.triggers import UNKNOWN_WORKFLOW, refusal
 from web.dialects.flow.failures import NotStarted
 from web.services import Services
 
@@ -41,7 +41,7 @@ async def start_one(services: Services, caller: FlowCaller, name: str, cause: Ca
     if not caller.opens(name):
         raise NotAllowed(f"workflow {name}")
     version = services.registry.workflows.current(caller.tenant, name)
-    refused = await _refusal(version.workflow if version is not None else None, cause)
+    refused = refusal(version.workflow if version is not None else None, cause.trigger, cause.facts)
     if version is None or refused is not None:
         raise NotStarted(refused or UNKNOWN_WORKFLOW)
     if (known := await _started(services, caller, name, cause)) is not None:
@@ -58,19 +58,15 @@ async def start_all(services: Services, caller: FlowCaller, cause: Cause) -> Non
     Raises: TooManyRequests before the first; what `Runs.start` raises, after which some have begun.
     """
     versions = [one for one in services.registry.workflows.of(caller.tenant) if caller.opens(one.name)]
-    fitting = [one for one in versions if await _refusal(one.workflow, cause) is None]
-    wanted = [one for one in fitting if await _started(services, caller, one.name, cause) is None]
+    wanted = []
+    for one in versions:
+        if refusal(one.workflow, cause.trigger, cause.facts) is None and not await _started(services, caller, one.name, cause):
+            wanted.append(one)
+        await asyncio.sleep(0)  # patterns may take a while, and there may be many
     if wanted:
         await _count(services, caller, len(wanted))
     for version in wanted:
         await _start(services, caller, version, cause)
-
-
-async def _refusal(workflow: Workflow | None, cause: Cause) -> Refusal | None:
-    """Say why a workflow is not started; where a pattern may take long, the loop goes on meanwhile."""
-    if workflow is not None and any(one.takes_long for one in workflow.trigger(cause.trigger).conditions):
-        return await asyncio.to_thread(refusal, workflow, cause.trigger, cause.facts)
-    return refusal(workflow, cause.trigger, cause.facts)
 
 
 async def _started(services: Services, caller: FlowCaller, name: str, cause: Cause) -> Run | None:
