@@ -90,6 +90,11 @@ def redelivery_of(headers: Sequence[tuple[str, bytes]] | None) -> Redelivery:
     )
 
 
+def is_one(headers: Sequence[tuple[str, bytes]] | None) -> bool:
+    """Say whether a record is given again to a process."""
+    return any(name == PREFIX + "process" for name, _ in headers or ())
+
+
 def due_of(headers: Sequence[tuple[str, bytes]] | None) -> int:
     """Say when a record is due, in milliseconds; 0 where it does not say: the worker will then tell what is wrong with it."""
     return next((int(value) for name, value in headers or () if name == DUE and value.isdigit()), 0)

@@ -59,7 +59,13 @@ def of_events(record: Any) -> Given:
 
 
 def of_signals(record: Any) -> Given:
-    """Read a record of the signals topic; the event says where it lies. Raises: InvalidEvent."""
+    """
+    Read a record of the signals topic; a signal says where it lies. Raises: InvalidEvent.
+
+    Messages whose journeys have ended come here as well, as redeliveries.
+    """
+    if redeliveries.is_one(record.headers):
+        return of_redeliveries(record)
     event = of_events(record).event
     if not event.attributes.get("partitionkey"):
         raise InvalidEvent(Fault("header:ce_partitionkey", "is missing: it names the run"))

@@ -21,7 +21,7 @@ from bridge.registry.default_journeys import DEFAULT_JOURNEYS, default_of
 from bridge.registry.system_types import SYSTEM_TYPES
 from bridge.registry.view import View
 from bridge.runs.carried import signal_event
-from bridge.topics import REDELIVERIES, SIGNALS
+from bridge.topics import SIGNALS
 from bridge.workflows.advance import fresh
 from bridge.workflows.conditions import hold
 from bridge.workflows.journeys import JOINING, MOST, SHIPPED, run_ids
@@ -126,7 +126,7 @@ def _start(attempt: Attempt, journeys: tuple[Journey, ...], asker: Asker) -> Sta
 
 def _asker(attempt: Attempt, verdict: Verdict, now_ms: int) -> Asker:
     """Give the message's next delivery. Raises: ValueError and RecursionError where its payload is no JSON."""
-    wait = Wait(REDELIVERIES.suffix, 0)
+    wait = Wait(SIGNALS.suffix, 0)
     again = records.waiting(attempt, msgspec.structs.replace(verdict, wait=wait), now_ms)
     text = (again.value or b"").decode()
     if text:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bridge import redeliveries
 from bridge.domain.execution import Execution, Position, ResultRef, Status
 from bridge.domain.redelivery import Redelivery, Try
-from bridge.topics import REDELIVERIES
+from bridge.topics import SIGNALS
 from processors import ordered
 from processors.letters import letter
 from processors.outbox import Record
@@ -112,7 +112,7 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
             tries=tries(attempt, verdict, ended_ms),
             replayed_from=again.replayed_from if again else "",
             journeys=again.journeys if again else (),
-            awaited=attempt.number if wait.topic == REDELIVERIES.suffix else again.awaited if again else 0,
+            awaited=attempt.number if wait.topic == SIGNALS.suffix else again.awaited if again else 0,
         ),
     )
     return Record(attempt.around.topics.prefix + wait.topic, record.key, record.value or b"", headers, record.partition)

@@ -24,37 +24,46 @@ ASIDE_IN_FLIGHT = 100
 
 SIGNALS_IN_FLIGHT = 500
 """Of signals: runs and new events have room beside each other."""
+ASIDE_BYTES = 16 * MIB
+"""Of each topic with a bound of its own."""
 
 
 class Room:
-    """One per worker, on the loop's thread. `bounds` are those of single topics."""
+    """
+    One per worker, on the loop's thread. `bounds` are those of single topics; all others share the rest.
+
+    No topic waits for the room of another: new events may wait for what the signals of their journeys lead to.
+    """
 
     def __init__(self, outbox: Outbox, bounds: Mapping[str, int]) -> None:
         self._outbox, self._bounds = outbox, bounds
         self._freed: asyncio.Future[None] | None = None
         self._of_topic: Counter[str] = Counter()
-        self.held = self.held_bytes = self.in_line = 0
+        self._bytes_of: Counter[str] = Counter()
+        self.held = self.in_line = 0
 
     def full(self, topic: str) -> bool:
         """Say whether an event of a topic must wait."""
-        if (bound := self._bounds.get(topic)) is not None and self._of_topic[topic] >= bound:
-            return True
-        if self.held >= IN_FLIGHT or self.held_bytes >= IN_FLIGHT_BYTES:
+        own = topic if topic in self._bounds else ""
+        most, most_bytes = (self._bounds[own], ASIDE_BYTES) if own else (IN_FLIGHT, IN_FLIGHT_BYTES)
+        if self._of_topic[own] >= most or self._bytes_of[own] >= most_bytes:
             return True
         return self.in_line >= IN_LINE or self._outbox.waiting > IN_FLIGHT
 
     def take(self, topic: str, size: int) -> None:
         """Hold one more event of `size` bytes."""
+        own = topic if topic in self._bounds else ""
         self.held += 1
-        self.held_bytes += size
         self.in_line += 1
-        self._of_topic[topic] += 1
+        self._of_topic[own] += 1
+        self._bytes_of[own] += size
 
     def finish(self, topic: str, size: int) -> None:
         """Let go of an event; its place in the line is kept."""
+        own = topic if topic in self._bounds else ""
         self.held -= 1
-        self.held_bytes -= size
-        self._of_topic[topic] -= 1
+        self._of_topic[own] -= 1
+        self._bytes_of[own] -= size
         self.look_again()
 
     def leave(self, count: int) -> None:
@@ -64,8 +73,8 @@ class Room:
 
     @property
     def free(self) -> int:
-        """Count the events that may still be taken."""
-        return IN_FLIGHT - self.held
+        """Count the new events that may still be taken."""
+        return IN_FLIGHT - self._of_topic[""]
 
     async def wait(self) -> None:
         """Wait until something may have changed."""

@@ -117,7 +117,7 @@ class Router:
             why = f"{hops} hops from its first cause; at most {MAX_HOPS} are allowed"
             self._set_aside(window, entry, record, "too-many-hops", why)
             return
-        for process, execution_id in self._run_of(given) if signal else self._executions_of(given):
+        for process, execution_id in self._run_of(given) if signal and given.redelivery is None else self._executions_of(given):
             self._attempt(Attempt(self._around, window, entry, given, process, execution_id, self._finished))
         self._less(window, entry)  # what was open while we looked
 

@@ -155,11 +155,11 @@ class _Making:
         return Output(key, event.type, record_key(event), headers_of(event), event.data, topic=SIGNALS.suffix)
 
     def _answer(self, effect: Answer) -> Output:
-        """Give the message back to its business process."""
+        """Give the message back to its business process; not among the redeliveries, where what waits for it may be before it."""
         asker = effect.asker
         headers = [*asker.headers, *redeliveries.journeys_header(effect.journeys)]
         value = asker.value.encode()
-        topic, partition = REDELIVERIES.suffix, asker.partition
+        topic, partition = SIGNALS.suffix, asker.partition
         return Output(self._run.id, "flow.journeyended", asker.key, headers, value, topic=topic, partition=partition)
 
     def _own(self, key: str, type_: str, data: Any, hops: int, more: dict[str, str]) -> Event:

@@ -37,7 +37,7 @@ class Parent(msgspec.Struct, frozen=True, array_like=True):
 
 class Asker(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
     """
-    A message whose business process waits for the run: the record that goes to the redeliveries once the run has ended.
+    A message whose business process waits for the run: the record that gives it back once the run has ended.
 
     `value` is the message's payload, which the run's params do not repeat. Nothing of it is left when the run has ended.
     """

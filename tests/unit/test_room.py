@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a worker holds: all of it bounded, and redeliveries to a small part of it."""
+"""How much a worker holds: all of it bounded, and redeliveries and signals each to a part of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from processors.room import IN_FLIGHT, IN_FLIGHT_BYTES, IN_LINE, Room
+from processors.room import ASIDE_BYTES, IN_FLIGHT, IN_FLIGHT_BYTES, IN_LINE, Room
 
 
 def room() -> Room:
@@ -26,16 +26,22 @@ def test_a_topic_with_a_bound_fills_its_part_and_leaves_the_rest() -> None:
     assert not held.full("again")
 
 
-def test_events_and_bytes_are_bounded_together() -> None:
+def test_events_and_bytes_are_bounded_and_leave_the_bounded_topics_their_room() -> None:
     held = room()
     for _ in range(IN_FLIGHT):
         held.take("events", 0)
     assert held.full("events")
+    assert held.full("more events"), "topics without a bound share one"
+    assert not held.full("again")
     held.finish("events", 0)
     assert not held.full("events")
     held.take("events", IN_FLIGHT_BYTES)
     held.finish("events", 0)
+    assert (held.full("events"), held.full("again")) == (True, False)
+    held.take("again", ASIDE_BYTES)
     assert held.full("again")
+    held.finish("again", ASIDE_BYTES)
+    assert (held.full("events"), held.full("again"), held.free) == (True, False, 1)
 
 
 def test_what_is_finished_takes_no_room_but_a_place_in_the_line() -> None:
