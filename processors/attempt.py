@@ -27,12 +27,10 @@ from processors.lanes import Lane, order_name
 from processors.ordered import Line, Open
 from processors.outputs import Cause
 from processors.retrying import RETRIED
+from processors.succession import Succession
 from processors.surroundings import Surroundings
 from processors.verdicts import Failure, Verdict, Wait, convicted, judge, keeping, said
 from processors.window import Entry, Window
-
-LINGER_S = 1.0
-"""How long later events of a key wait in memory for journeys that have begun."""
 
 IN_PROGRESS = Verdict(Status.IN_PROGRESS)
 
@@ -44,34 +42,26 @@ Once is no ground for suspicion: whoever is killed from outside was running some
 """
 
 
-class Attempt:
+class Attempt(Succession):
     """
-    `finished(attempt)` is called on the loop once its record is confirmed; never after the window has died.
-
-    `number` is the attempt's, `made` how many there have been when it ends: one less where it only waits behind another event.
-    `lane` is what it waits for: earlier events of its key in its process; without a key for nothing.
-    `suspect`: it may have ended earlier lives of the worker, so it runs apart.
-    `successor` is the next attempt where that has come already: it was quicker than the report on our own record.
+    `number` is the attempt's; where it only waits behind another event, `made` is one less in the end. `lane` is what it waits
+    for: earlier events of its key in its process; without a key for nothing. `suspect`: it may have ended earlier lives of the worker,
+    so it runs apart.
     """
 
     __slots__ = (
         "around",
         "entry",
         "execution_id",
-        "finished",
         "given",
         "journeys",
         "lane",
-        "lingering",
-        "made",
         "number",
         "process",
         "started_ms",
         "state",
-        "successor",
         "suspect",
         "task",
-        "window",
     )
 
     def __init__(
@@ -84,16 +74,13 @@ class Attempt:
         execution_id: str,
         finished: Any,
     ) -> None:
-        self.around, self.window, self.entry, self.given = around, window, entry, given
-        self.process, self.execution_id, self.finished = process, execution_id, finished
         self.number = given.redelivery.attempt if given.redelivery else 1
-        self.made = self.number
+        super().__init__(window, self.number, finished)
+        self.around, self.entry, self.given, self.process, self.execution_id = around, entry, given, process, execution_id
         place = given.record.partition if process.state else window
         self.lane = Lane(place, order_name(process), given.record.key or execution_id.encode())
         self.state: State = NO_STATE
-        self.successor: Attempt | None = None
         self.journeys: tuple[Journey, ...] | None = None
-        self.lingering: asyncio.TimerHandle | None = None
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
         self.started_ms = 0
@@ -139,48 +126,10 @@ class Attempt:
         if self.given.redelivery is None:
             self.around.shares.leave(self.given.event.tenant)
 
-    def covers(self, number: int) -> bool:
-        """Say whether this attempt, or one that follows it, is the one of that number, or a later one."""
-        return self.made >= number or (self.successor is not None and self.successor.covers(number))
-
-    def follow(self, successor: Attempt) -> None:
-        """Let a later attempt begin once this one, and what follows it already, is recorded."""
-        if self.successor is None:
-            self.successor = successor
-        else:
-            self.successor.follow(successor)
-        if self.lingering is not None:
-            self.lingering.cancel()
-            self._finish()
-
-    def linger(self) -> None:
-        """
-        Finish when the journeys have ended, or a little later: most are quick, and what follows of the key is not held meanwhile.
-
-        The execution is recorded already; nothing but the order of what waits in memory hangs on it.
-        """
-        if self.process.state and self.successor is None:
-            self.lingering = asyncio.get_running_loop().call_later(LINGER_S, self._finish)
-        else:
-            self._finish()
-
-    def _finish(self) -> None:
-        self.lingering = None
-        if self.window.alive:
-            self.finished(self)
-
     @property
     def journeys_ended(self) -> bool:
         """Whether it is a message's attempt after its journeys."""
         return self.given.redelivery is not None and bool(self.given.redelivery.journeys)
-
-    @property
-    def following(self) -> Attempt | None:
-        """The next attempt of this execution, where it has come already and its partition is still ours."""
-        found = self.successor
-        while found is not None and not found.window.alive:
-            found = found.successor
-        return found
 
     def begin(self) -> None:
         """Run the process, or let the execution wait where something holds it."""
@@ -237,8 +186,7 @@ class Attempt:
     def give_up(self) -> None:
         """Stop without a trace: the partition was taken away, and its next owner begins this execution again."""
         self.leave_share()
-        if self.lingering is not None:
-            self.lingering.cancel()
+        self.linger_no_more()
         if self.task is not None:
             self.task.cancel()
             self.around.journal.end(self.execution_id)

@@ -191,7 +191,7 @@ class Delivery:
             return
         if attempt.held:
             self._let_wait(self._finished)
-        elif verdict.wait is not None and verdict.wait.topic == JOURNEYS:
+        elif verdict.wait is not None and verdict.wait.topic == JOURNEYS and attempt.process.state:
             attempt.linger()
         else:
             attempt.finished(attempt)

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from bridge import logs
 from processors.clock import now_ms
+from processors.kept import Empty
 from processors.outbox import Outbox, Record
-from processors.states import Empty, StateTable
+from processors.states import StateTable
 
 AFTER_MS: Final = 3_600_000
 LOOK_S: Final = 1.0

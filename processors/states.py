@@ -12,7 +12,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from faust.types import TP
@@ -25,6 +25,7 @@ from bridge.settings import Settings
 from bridge.topics import Topic
 from processors.clock import now_ms
 from processors.ending import doubt
+from processors.kept import MARKS, NOTHING, REPLAYS, Empty, Kept, Mark
 from processors.outbox import Outbox, Record
 from processors.tables import RecordTable
 
@@ -38,62 +39,9 @@ Headers: the last event that was applied, by its offset and its time; the execut
 whether it is a replay, and its attempt; and the marks of earlier ones.
 """
 
-MARKS: Final = 8
-REPLAYS: Final = 4
-"""Executions of one event, and replays, that a key remembers."""
-
 READ_S: Final = 0.2
 
 LOG = logs.get("processors.states")
-
-
-class Mark(NamedTuple):
-    """An execution that was applied, by which of its attempts; its record lies in the state's record at the offset `at`."""
-
-    execution_id: str
-    at: int
-    replay: bool
-    attempt: int = 1
-
-
-class Kept(NamedTuple):
-    """
-    What is kept of a key; `value` is JSON, or nothing.
-
-    `applied` and `stored_ms` are the offset and time of the last event that it comes from, `marks` its executions and the last
-    replays. `stale` are older versions that have no tombstone yet.
-    """
-
-    version: int = 0
-    value: bytes = b""
-    applied: int = -1
-    stored_ms: int = 0
-    marks: tuple[Mark, ...] = ()
-    stale: tuple[int, ...] = ()
-
-    def mark(self, execution_id: str) -> Mark | None:
-        """Give an execution's mark."""
-        return next((mark for mark in self.marks if mark.execution_id == execution_id), None)
-
-    def again(self, offset: int, stored_ms: int) -> bool:
-        """
-        Say whether an event lies before the last one that was applied.
-
-        Offsets alone would not do: a topic that was deleted and made again counts from the beginning.
-        """
-        return offset < self.applied and stored_ms <= self.stored_ms
-
-
-NOTHING = Kept()
-
-
-class Empty(NamedTuple):
-    """A key of which nothing is kept since a time, and the version that says so."""
-
-    since_ms: int
-    partition: int
-    key: bytes
-    version: int
 
 
 class StateTable(RecordTable):

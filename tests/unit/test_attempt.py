@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bridge.domain.retry import tiers
+from processors import succession
 from processors.attempt import Attempt
 from processors.retrying import Retries
+from processors.succession import Succession
 
 
 def attempt(number: int, *, held: bool = False) -> Attempt:
@@ -46,3 +49,26 @@ def test_a_rest_is_never_longer_than_asked_where_a_tier_is_short_enough(seconds:
     verdict = Retries(tiers("5s,1m,1h")).rest(seconds, "rests", 0)
     assert verdict.wait is not None
     assert verdict.wait.topic == f"retries.{topic}"
+
+
+async def test_one_that_lingers_ends_when_the_next_comes_or_after_a_while_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(succession, "LINGER_S", 0.05)
+    ended: list[Succession] = []
+    window: Any = SimpleNamespace(alive=True)
+    first, second, third, late = (Succession(window, number, ended.append) for number in (1, 2, 3, 4))
+    first.linger()
+    assert not ended
+    first.follow(second)
+    assert ended == [first]
+    first.follow(third)
+    second.follow(third)
+    second.linger()
+    assert ended == [first, second], "what it would wait for is there"
+    late.linger()
+    await asyncio.sleep(0.1)
+    assert ended == [first, second, late]
+    gone = Succession(window, 5, ended.append)
+    gone.linger()
+    gone.linger_no_more()
+    await asyncio.sleep(0.1)
+    assert len(ended) == 3
