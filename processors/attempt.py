@@ -44,9 +44,10 @@ Once is no ground for suspicion: whoever is killed from outside was running some
 
 class Attempt(Succession):
     """
-    `number` is the attempt's; where it only waits behind another event, `made` is one less in the end. `lane` is what it waits
-    for: earlier events of its key in its process; without a key for nothing. `suspect`: it may have ended earlier lives of the worker,
-    so it runs apart.
+    `number` is the attempt's; where it only waits behind another event, `made` is one less in the end.
+
+    `lane` is what it waits for: earlier events of its key in its process; without a key for nothing. `suspect`: it may have ended
+    earlier lives of the worker, so it runs apart.
     """
 
     __slots__ = (
