@@ -31,8 +31,9 @@ def main() -> None:
     rows = [_play(scenario, long_) for scenario in ALL if not names or scenario.id in names]
     report.show(rows)
     if not long_ and (not names or "--keep" in sys.argv):
-        new = {row.id: row for row in rows}
-        report.keep([new.pop(row.id, row) for row in report.kept()] if names else rows)
+        there = {row.id: row for row in report.kept()} if names else {}
+        there |= {row.id: row for row in rows}
+        report.keep([there[scenario.id] for scenario in ALL if scenario.id in there])
     sys.exit(any(row.missed for row in rows))
 
 

@@ -170,7 +170,7 @@ def test_a_letter_is_replayed_once_unless_asked(house: House) -> None:
 
 def test_a_run_that_was_killed_goes_on(house: House) -> None:
     events = house.dead(300, tenant="killed")
-    command = ("dlq", "replay", "--tenant", "killed", "--rate", "150")
+    command = ("dlq", "replay", "--tenant", "killed", "--rate", "75")  # a busy machine may be late by seconds
     stopped, code, told = ended_after(house, 40, signal.SIGINT, *command)
     assert (code, "The same command goes on" in told) == (130, True), told
     killed, code, _ = ended_after(house, 40, signal.SIGKILL, *command)
