@@ -237,6 +237,8 @@ CODES = frozenset(
         "invalid-outcome",
         "invalid-config",
         "process-unknown",
+        "payload-too-large",
+        "too-many-journeys",
     }
 )
 
