@@ -12,10 +12,10 @@ from typing import Any
 
 import aiohttp
 import redis
-from confluent_kafka import Producer
 
 from bench.load import body
 from bench.product import Bench
+from bench.storing import storing
 from bench.tenant import create
 from bridge.claims import facts
 from bridge.claims.facts import Place
@@ -23,7 +23,6 @@ from bridge.claims.state import Move, State, begin
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.decisions.facts import EPOCH_HEADER
 from bridge.domain.event import Event
-from bridge.kafka.client import producing
 from bridge.registry.pairs import create_pair
 from bridge.registry.session import changing
 from bridge.settings import Settings
@@ -80,47 +79,29 @@ def _memory(valkey: Any) -> int:
 
 def _events(settings: Settings) -> list[str]:
     """Store events of one name, a millisecond apart, as the dialect would have; gives their keys."""
-    producer, data = Producer(producing(settings, linger_ms=20, timeout_s=60)), body(PAYLOAD).encode()
-    keys, first_ms = [str(uuid.uuid4()) for _ in range(EVENTS_MADE)], time.time_ns() // 1_000_000 - EVENTS_MADE
-    for n, key in enumerate(keys):
-        attributes = {"specversion": "1.0", "id": key, "source": f"/buildable/live/{LABEL}", "type": NAME}
-        attributes |= {"time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json", "environment": "live"}
-        attributes |= {"platform": "custom", "label": LABEL, "tenantid": TENANT, "eventkey": key, "correlationid": key}
-        event = Event(attributes, data)
-        _produce(producer, EVENTS.name(settings), data, record_key(event), headers_of(event), first_ms + n)
-    _flush(producer)
+    data, first_ms = body(PAYLOAD).encode(), time.time_ns() // 1_000_000 - EVENTS_MADE
+    keys = [str(uuid.uuid4()) for _ in range(EVENTS_MADE)]
+    with storing(settings) as store:
+        for n, key in enumerate(keys):
+            attributes = {"specversion": "1.0", "id": key, "source": f"/buildable/live/{LABEL}", "type": NAME}
+            attributes |= {"time": "2026-01-01T00:00:00Z", "datacontenttype": "application/json", "environment": "live"}
+            attributes |= {"platform": "custom", "label": LABEL, "tenantid": TENANT, "eventkey": key, "correlationid": key}
+            event = Event(attributes, data)
+            store.put(EVENTS.name(settings), data, record_key(event), headers_of(event), at_ms=first_ms + n)
     return keys
 
 
 def _claims(settings: Settings, keys: list[str]) -> int:
     """Store a claim of half of the events under each transaction key; gives how many."""
-    producer, made, now = Producer(producing(settings, linger_ms=20, timeout_s=60)), 0, time.time_ns() // 1_000_000
-    for tx in range(TX_KEYS):
-        for n in random.sample(range(EVENTS_MADE), EVENTS_MADE // 2):
+    now, headers = time.time_ns() // 1_000_000, [(EPOCH_HEADER, b"9")]
+    chosen = [(tx, n) for tx in range(TX_KEYS) for n in random.sample(range(EVENTS_MADE), EVENTS_MADE // 2)]
+    with storing(settings) as store:
+        for tx, n in chosen:
             place = Place(TENANT, "live", f"custom.{LABEL}.{NAME}", keys[n], now - EVENTS_MADE + n, f"service-{tx}")
             claim = begin(None, Move(State.CREATED, "0123456789ab", now, 900_000))
-            headers = [(EPOCH_HEADER, b"9")]
-            partition = place.ref.partition(settings.partitions)
-            value = facts.encode(place, claim, None)
-            _produce(producer, CLAIMS.name(settings), value, place.ref.record_key(9_000_001), headers, now, partition)
-            made += 1
-    _flush(producer)
-    return made
-
-
-def _produce(producer: Any, topic: str, value: bytes, key: bytes, headers: Any, at_ms: int, partition: int = -1) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, key, partition, headers=headers, timestamp=at_ms)
-            producer.poll(0)
-            return
-        except BufferError:
-            producer.poll(0.1)
-
-
-def _flush(producer: Any) -> None:
-    if producer.flush(60):
-        raise RuntimeError("not everything could be stored")
+            value, partition = facts.encode(place, claim, None), place.ref.partition(settings.partitions)
+            store.put(CLAIMS.name(settings), value, place.ref.record_key(9_000_001), headers, partition, now)
+    return len(chosen)
 
 
 async def _ask(url: str, secret: str, keys: list[str]) -> tuple[list[float], list[float], int]:

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError
 
 from bench.latency import part
 from bench.product import Bench, memory_mb
+from bench.storing import storing
 from bench.tenant import create
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
@@ -187,29 +188,20 @@ def _waiting(run_id: str) -> Run:
 
 def _keep(settings: Settings, runs: int) -> None:
     """Store what a worker would have kept of runs that wait."""
-    producer = Producer(producing(settings, linger_ms=20, timeout_s=60))
     sample, now = encode(_waiting("0" * 36)), int(time.time() * 1000)
-    for number in range(runs):
-        run_id = str(uuid.uuid4())
-        headers: list[tuple[str, bytes]] = [
-            (APPLIED, b"%d" % number),
-            (STORED, b"%d" % now),
-            (EXECUTION_ID, str(uuid.uuid4()).encode()),
-            (EXECUTION, b"{}"),
-            (REPLAY, b"0"),
-            (EARLIER, b"[]"),
-        ]
-        partition = zlib.crc32(run_id.encode()) % settings.partitions
-        while True:
-            try:
-                value = sample.replace(b"0" * 36, run_id.encode())
-                producer.produce(RUNS.name(settings), value, f"bench/{run_id}/3".encode(), partition, headers=headers)
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    if producer.flush(60):
-        raise RuntimeError("the runs could not be stored")
+    with storing(settings) as store:
+        for number in range(runs):
+            run_id = str(uuid.uuid4())
+            headers: list[tuple[str, bytes]] = [
+                (APPLIED, b"%d" % number),
+                (STORED, b"%d" % now),
+                (EXECUTION_ID, str(uuid.uuid4()).encode()),
+                (EXECUTION, b"{}"),
+                (REPLAY, b"0"),
+                (EARLIER, b"[]"),
+            ]
+            partition, value = zlib.crc32(run_id.encode()) % settings.partitions, sample.replace(b"0" * 36, run_id.encode())
+            store.put(RUNS.name(settings), value, f"bench/{run_id}/3".encode(), headers, partition)
 
 
 def report(found: Found) -> bool:

@@ -12,16 +12,14 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Producer
-
 from bench.load import body
 from bench.product import Bench, memory_mb
+from bench.storing import storing
 from bench.tenant import create
 from bench.worker import EVENTS_MADE, Rate, preload, watch
 from bridge import executions
 from bridge.credentials import Vault
 from bridge.domain.execution import Execution, Position, Status
-from bridge.kafka.client import producing
 from bridge.registry.session import changing
 from bridge.registry.tenants import set_process
 from bridge.settings import Settings
@@ -85,31 +83,20 @@ async def _tenant(settings: Settings) -> None:
 
 def _keep(settings: Settings, keys: int) -> None:
     """Store what a worker would have kept of so many keys, each at its first version."""
-    producer, value, now = (
-        Producer(producing(settings, linger_ms=20, timeout_s=60)),
-        body(VALUE).encode(),
-        int(time.time() * 1000),
-    )
-    for n in range(keys):
-        partition = zlib.crc32(b"k%d" % n) % settings.partitions
-        done = _execution(EVENTS.name(settings), partition, n, now)
-        headers: list[tuple[str, bytes]] = [
-            (APPLIED, b"%d" % n),
-            (STORED, b"%d" % now),
-            (EXECUTION_ID, done.execution_id.encode()),
-            (EXECUTION, executions.encode(done)),
-            (REPLAY, b"0"),
-            (EARLIER, b"[]"),
-        ]
-        while True:
-            try:
-                producer.produce(state(STATE).name(settings), value, b"bench/k%d/1" % n, partition, headers=headers)
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    if producer.flush(60):
-        raise RuntimeError("the state could not be stored")
+    value, now = body(VALUE).encode(), int(time.time() * 1000)
+    with storing(settings) as store:
+        for n in range(keys):
+            partition = zlib.crc32(b"k%d" % n) % settings.partitions
+            done = _execution(EVENTS.name(settings), partition, n, now)
+            headers: list[tuple[str, bytes]] = [
+                (APPLIED, b"%d" % n),
+                (STORED, b"%d" % now),
+                (EXECUTION_ID, done.execution_id.encode()),
+                (EXECUTION, executions.encode(done)),
+                (REPLAY, b"0"),
+                (EARLIER, b"[]"),
+            ]
+            store.put(state(STATE).name(settings), value, b"bench/k%d/1" % n, headers, partition)
 
 
 def _execution(topic: str, partition: int, n: int, now: int) -> Execution:

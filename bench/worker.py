@@ -9,13 +9,12 @@ import uuid
 from dataclasses import dataclass
 
 import psutil
-from confluent_kafka import Producer
 
 from bench.load import body, count_records
 from bench.product import Bench
+from bench.storing import storing
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain.event import Event
-from bridge.kafka.client import producing
 from bridge.settings import Settings
 from bridge.topics import EVENTS, EXECUTIONS, results
 
@@ -40,23 +39,15 @@ def measure(bench: Bench) -> dict[str, Rate]:
 
 def preload(settings: Settings, count: int, type_: str = "bench.posted", keys: int = 0) -> None:
     """Store `count` events of 500 bytes, as the intake would have; each of one of so many keys (0: each has its own)."""
-    producer = Producer(producing(settings, linger_ms=20, timeout_s=60))
     data = body(500).encode()
-    for n in range(count):
-        key = str(uuid.uuid4())
-        attributes = {"specversion": "1.0", "id": str(n), "source": "/bench", "type": type_, "tenantid": "bench"}
-        attributes |= {"partitionkey": f"k{n % keys}"} if keys else {}
-        attributes |= {"eventkey": key, "correlationid": key, "datacontenttype": "application/json"}
-        event = Event(attributes, data)
-        while True:
-            try:
-                producer.produce(EVENTS.name(settings), data, record_key(event), headers=headers_of(event))
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    if producer.flush(60):
-        raise RuntimeError("the events could not be stored")
+    with storing(settings) as store:
+        for n in range(count):
+            key = str(uuid.uuid4())
+            attributes = {"specversion": "1.0", "id": str(n), "source": "/bench", "type": type_, "tenantid": "bench"}
+            attributes |= {"partitionkey": f"k{n % keys}"} if keys else {}
+            attributes |= {"eventkey": key, "correlationid": key, "datacontenttype": "application/json"}
+            event = Event(attributes, data)
+            store.put(EVENTS.name(settings), data, record_key(event), headers_of(event))
 
 
 def _echo(bench: Bench) -> Rate:
