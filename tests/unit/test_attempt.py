@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from bridge.domain.retry import tiers
+from bridge.sdk import Rejected, RetryLater
+from bridge.sdk.testing import event
 from processors import succession
 from processors.attempt import Attempt
 from processors.retrying import Retries
 from processors.succession import Succession
+from processors.verdicts import Failure, Verdict
 
 
 def attempt(number: int, *, held: bool = False) -> Attempt:
@@ -72,3 +75,26 @@ async def test_one_that_lingers_ends_when_the_next_comes_or_after_a_while_and_on
     gone.linger_no_more()
     await asyncio.sleep(0.1)
     assert len(ended) == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "waits"),
+    [(Rejected("timeout", "never"), False), (Failure("timeout", "now"), True), (RetryLater("x"), True)],
+)
+def test_what_a_process_rejects_is_never_tried_again_whatever_it_calls_it(
+    outcome: object, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Verdict] = []
+    monkeypatch.setattr(Attempt, "_end", lambda _, verdict: seen.append(verdict))
+    made = attempt(1)
+    around: Any = SimpleNamespace(
+        journal=SimpleNamespace(end=lambda _: None),
+        breakers=SimpleNamespace(failed=lambda *_: None, worked=lambda *_: None),
+        retries=Retries(tiers("5s")),
+    )
+    given: Any = SimpleNamespace(event=event("t.a"), redelivery=None, record=None)
+    window: Any = SimpleNamespace(alive=True)
+    process: Any = SimpleNamespace(name="process", state="", retry=None)
+    made.around, made.given, made.window, made.process = around, given, window, process
+    made.ended(outcome)
+    assert [verdict.wait is not None for verdict in seen] == [waits]
