@@ -17,6 +17,7 @@ from faust.types import TP
 
 from processors import membership
 from processors.ending import doubt
+from processors.stacks import show_tasks_of
 
 BUSY_WAIT_MS, QUIET_WAIT_MS = 25, 250
 """
@@ -108,6 +109,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
+        show_tasks_of(self.thread_loop)
         self._ensure_consumer()._fetcher._prefetch_backoff = CONSUMED_S
         membership.watch(self._ensure_consumer(), self.app.conf.consumer_group_instance_id)
 

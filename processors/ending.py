@@ -8,7 +8,6 @@ committed offsets, which is safe; going on would not be.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from bridge import logs
+from processors.stacks import dump_stacks
 
 ASKED, DOUBT, STALLED = 0, 70, 75
 
@@ -29,9 +29,9 @@ def doubt(reason: str, **fields: object) -> NoReturn:
 
 
 def stalled(reason: str, tell: Callable[[], None], **fields: object) -> NoReturn:
-    """End the process because nothing moves any more; the stacks of all threads go to stderr first, then `tell` is called."""
+    """End the process because nothing moves any more; all stacks go to stderr first, then `tell` is called."""
     LOG.critical("The worker ends: it stands still", reason=reason, **fields)
-    faulthandler.dump_traceback(file=sys.stderr)
+    dump_stacks()
     tell()
     leave(STALLED)
 

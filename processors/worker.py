@@ -12,7 +12,6 @@ import faulthandler
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import warnings
@@ -29,6 +28,7 @@ from bridge.kafka.admin import check_topics, ensure_topics
 from bridge.settings import Settings
 from processors.ending import ASKED, doubt, leave
 from processors.parts import Parts
+from processors.stacks import dump_stacks, show_tasks_of
 
 STOP_S = 20.0
 """From the signal to the end, whatever happens."""
@@ -76,6 +76,7 @@ class Worker:
     async def run(self) -> NoReturn:
         """Start, wait for a signal, stop. Anything else that ends the application is doubt."""
         loop = asyncio.get_running_loop()
+        show_tasks_of(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked, number)
         parts = self._parts = await Parts.make(self._settings, self._plugins, self.name)
@@ -104,9 +105,9 @@ class Worker:
 
 
 def _leave_late() -> NoReturn:
-    """End the process where stopping takes too long, with the stacks of all threads: that is safe, and never silent."""
+    """End the process where stopping takes too long, with all stacks: that is safe, and never silent."""
     time.sleep(STOP_S)
-    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+    dump_stacks()
     doubt(f"stopping took longer than {STOP_S:g} s")
 
 
