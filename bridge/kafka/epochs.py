@@ -23,7 +23,8 @@ from bridge.topics import CLAIMS, REGISTRY
 DECIDED: Final = (REGISTRY, CLAIMS)
 """The topics whose records are decisions."""
 
-CONFIRM_S: Final = 10.0
+CONFIRM_S: Final = 30.0
+"""Long, because a broker that was just started may need a while, and a rebuild that gave up would only begin again."""
 
 
 def begin_epoch(settings: Settings) -> int:
@@ -32,6 +33,8 @@ def begin_epoch(settings: Settings) -> int:
 
     Raises: BrokerUnavailable unless Kafka has confirmed every marker.
     """
+    # made before it has something to send: what comes before librdkafka has its producer id waits for half a second
+    producer = Producer(producing(settings, linger_ms=0, timeout_s=CONFIRM_S))
     number, writer = 1 + highest_epoch(settings), secrets.token_hex(4)
     faults: list[str] = []
     confirmed = 0
@@ -43,7 +46,6 @@ def begin_epoch(settings: Settings) -> int:
         else:
             faults.append(error.str())
 
-    producer = Producer(producing(settings, linger_ms=0, timeout_s=CONFIRM_S))
     try:
         for topic in DECIDED:
             for partition in range(settings.partitions):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -100,13 +100,14 @@ class Follower:
         consumer = Consumer(self._config)
         try:
             partitions = self._partitions(consumer)
-            self._targets = {partition: self._end(consumer, partition) for partition in partitions}
-            if self._from_end and not self._next:
-                self._next = dict(self._targets)
-            start = [TopicPartition(self._topic, p, self._next.get(p, OFFSET_BEGINNING)) for p in partitions]
-            consumer.assign(start)
-            self._level = self._at_targets()
+            self._aim(consumer, partitions)
+            # first what is there: a fetch that asks for a quiet partition beside it would hold it back
+            consumer.assign(self._places(p for p in partitions if self._behind(p)))
+            self._level = not self._any_behind()
             self._answered()
+            while self._any_behind() and not self._closing.is_set():
+                self._step(consumer, partitions)
+            consumer.assign(self._places(partitions))
             while not self._closing.is_set():
                 self._step(consumer, partitions)
         except KafkaException as err:
@@ -140,16 +141,30 @@ class Follower:
         for message in self._batch:
             self._next[cast(int, message.partition())] = cast(int, message.offset()) + (message.error() is None)
         self._batch.clear()
-        self._level = self._level or self._at_targets()
+        self._level = self._level or not self._any_behind()
         self._answered()
 
-    def _at_targets(self) -> bool:
-        return all(self._next.get(p, -1) >= end for p, end in self._targets.items())
+    def _aim(self, consumer: Any, partitions: Sequence[int]) -> None:
+        """Note where each partition ends now; one that holds nothing before that is read already."""
+        bounds = {partition: self._bounds(consumer, partition) for partition in partitions}
+        self._targets = {partition: end for partition, (_, end) in bounds.items()}
+        for partition, (first, end) in bounds.items():
+            if first == end or self._from_end:
+                self._next.setdefault(partition, end)
+
+    def _any_behind(self) -> bool:
+        return any(self._behind(partition) for partition in self._targets)
+
+    def _behind(self, partition: int) -> bool:
+        return self._next.get(partition, -1) < self._targets[partition]
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, p, self._next.get(p, OFFSET_BEGINNING)) for p in partitions]
 
     def _look(self, consumer: Any, partition: int) -> None:
         """Find out whether it is quiet or the brokers are away; librdkafka itself goes on dialling them."""
         try:
-            self._end(consumer, partition)
+            self._bounds(consumer, partition)
         except KafkaException as err:
             self._say(self._reason.of(err))
         else:
@@ -169,8 +184,10 @@ class Follower:
             raise KafkaException(found.error)
         return sorted(found.partitions)
 
-    def _end(self, consumer: Any, partition: int) -> int:
-        return int(consumer.get_watermark_offsets(TopicPartition(self._topic, partition), ASK_S, cached=False)[1])
+    def _bounds(self, consumer: Any, partition: int) -> tuple[int, int]:
+        """Give the first offset that there is, and the one that comes next."""
+        first, end = consumer.get_watermark_offsets(TopicPartition(self._topic, partition), ASK_S, cached=False)
+        return int(first), int(end)
 
     def _say(self, fault: str) -> None:
         """Log a change of state once, not once per attempt."""

@@ -21,6 +21,7 @@ from bridge.topics import Topic
 
 T = TypeVar("T")
 ASK_S: Final = 10.0
+GATHER_S: Final = 0.01
 SILENCE_S: Final = 20.0  # without a record for this long, the brokers are away
 
 Stretches = Mapping[tuple[str, int], tuple[int, int]]
@@ -76,8 +77,11 @@ class Scan:
 
     def read(self, most: int, wait_s: float) -> list[Message]:
         """Give the next records, at most `most`, after at most `wait_s` seconds; none does not mean that it is done."""
+        if self.done:
+            return []
         records = []
-        messages = self._consumer.consume(most, wait_s)
+        first = self._consumer.poll(wait_s)  # `consume` would wait on until it has `most`, also at the end
+        messages = [first, *self._consumer.consume(most - 1, GATHER_S)] if first is not None else []
         self._silent_s = 0.0 if messages else self._silent_s + wait_s
         if self._silent_s > SILENCE_S:
             raise BrokerUnavailable(f"Kafka gave nothing for {SILENCE_S:g} s.")

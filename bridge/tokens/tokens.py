@@ -11,17 +11,18 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bridge.credentials import digest
 from bridge.domain.errors import NotAllowed, NotAuthenticated
 from bridge.registry.ingress import OAuthClient
 from bridge.registry.view import View
-from bridge.settings import Settings
+from bridge.settings import Ingress, Settings
 from bridge.tokens.holder import TokenHolder
-from bridge.tokens.outside import Outside
-from bridge.tokens.public_keys import PublicKeys
 from bridge.tokens.signing import LIFETIME_S, Signer
+
+if TYPE_CHECKING:
+    from bridge.tokens.outside import Outside
 
 _DUMMY: Final = digest("no client has this secret")
 
@@ -40,7 +41,7 @@ class Tokens:
     def __init__(self, settings: Settings, registry: View) -> None:
         self._registry = registry
         given = settings.ingress
-        self._outside = Outside(given, PublicKeys(given.jwks_url)) if given.issuer else None
+        self._outside = _reader_of(given) if given.issuer else None
         self._signer = Signer(settings.secret_keys.get_secret_value(), f"urn:event-bridge:{settings.topic_prefix}")
 
     @property
@@ -85,3 +86,11 @@ class Tokens:
         if client is None or not fits or not client.valid(int(time.time() * 1000)) or not self._registry.active(client.tenant):
             raise NotAuthenticated
         return client
+
+
+def _reader_of(issuer: Ingress) -> Outside:
+    """Make what reads the tokens of an issuer: loaded here, because its HTTP client takes memory in every web process."""
+    from bridge.tokens.outside import Outside
+    from bridge.tokens.public_keys import PublicKeys
+
+    return Outside(issuer, PublicKeys(issuer.jwks_url))

@@ -37,7 +37,7 @@ OVERRIDDEN: dict[type[Any], set[str]] = {
     },
     WorkerApp: {"FlowControlQueue", "_create_directories"},
     TimedRecovery: {"_build_offsets", "_seek_offsets", "on_recovery_completed"},
-    TimedTables: {"recovery"},
+    TimedTables: {"on_start", "recovery"},
     RecordTable: {"on_key_set", "on_key_del", "apply_changelog_batch"},
     ExecutionsTable: {"on_rebalance"},
     UsageTable: {"on_rebalance"},
