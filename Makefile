@@ -29,7 +29,7 @@ run: setup ## Run the whole product here, with a demo tenant (Ctrl-C ends it; da
 	@$(BIN)/evb dev $(ARGS)
 
 test: check ## Check and test everything, on real Kafka and Valkey
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 	@for example in $(EXAMPLES); do (cd $$example && $(CURDIR)/$(BIN)/python -m pytest -q) || exit 1; done
 
 check: setup ## Lint, formatting, types and import rules
