@@ -247,8 +247,9 @@ async def test_a_server_starts_once_it_follows_the_claims(stack: StackOfTests) -
     """A claim that is recorded before could not be read back: its caller would wait for an answer, and get none."""
     settings = stack.settings()
     ensure_topics(settings)
-    admin = client(settings)
-    admin.delete_topics([CLAIMS.name(settings)])[CLAIMS.name(settings)].result(20)
+    admin, name = client(settings), CLAIMS.name(settings)
+    admin.delete_topics([name])[name].result(20)
+    until(lambda: name not in admin.list_topics(timeout=10).topics)
     opening = asyncio.create_task(open_services(settings, asyncio.get_running_loop()))
     done, _ = await asyncio.wait([opening], timeout=3)
     assert not done
