@@ -27,6 +27,8 @@ from processors.verdicts import Failure, said
 START_S = 30.0
 """How long a child may take to start and import its plugin."""
 
+LOOK_S = 1.0
+
 LOG = logs.get("processors.children")
 
 
@@ -99,14 +101,30 @@ class Child:
     def _ask(self, function: Callable[[bytes], bytes], argument: bytes, within_s: float) -> bytes:
         future = self._scheduled(function, argument)
         try:
-            answer = future.result(within_s)  # not pebble's own time-out: it does not kill while the child holds the pipe's lock
-        except TimeoutError:
+            answer = self._answer(future, within_s)
+        except (TimeoutError, Died):
             raise
         except Exception as err:  # pebble has many words for a child that is gone
             raise Died(self._death()) from err
         if not isinstance(answer, bytes):
             raise Died(Failure("crashed", "its child process wrote something that is no answer"))
         return answer
+
+    def _answer(self, future: Future[bytes], within_s: float) -> object:
+        """
+        Wait for an answer.
+
+        Not with pebble's own time-out, which does not kill while the child holds the pipe's lock; and not in one piece, because
+        pebble forgets a call that it had not taken over yet when its child died.
+        """
+        while within_s > LOOK_S:
+            try:
+                return future.result(LOOK_S)
+            except TimeoutError:
+                if not self._pool.active and not future.done():
+                    raise Died(self._death()) from None
+            within_s -= LOOK_S
+        return future.result(within_s)
 
     def _scheduled(self, function: Callable[[bytes], bytes], argument: bytes) -> Future[bytes]:
         """Hand a call to the child. A new one is named to the guard; one that should be dead before it existed is killed."""
