@@ -13,6 +13,9 @@ import gc
 import sys
 from types import AsyncGeneratorType, FrameType
 
+MOST_TASKS = 200
+"""Of one loop: events in flight have a task each, and one of them tells what thousands would."""
+
 _LOOPS: list[asyncio.AbstractEventLoop] = []
 
 
@@ -22,19 +25,26 @@ def show_tasks_of(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def dump_stacks() -> None:
-    """Write all stacks to stderr, from whichever thread; a task's innermost frame comes last."""
+    """
+    Write all stacks to stderr, from whichever thread; a task's innermost frame comes last.
+
+    Raises: nothing, because whoever calls it is about to leave.
+    """
     faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
     for number, loop in enumerate(_LOOPS):
-        for task in _tasks(loop):
-            sys.stderr.write(f"\nTask {task.get_name()} of loop {number}: {_waiting(task)}\n")
+        try:
+            _dump_tasks(number, loop)
+        except Exception as err:  # noqa: BLE001  its tasks change while they are looked at
+            sys.stderr.write(f"\nThe tasks of loop {number} cannot be shown: {err!r}\n")
     sys.stderr.flush()
 
 
-def _tasks(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[object]]:
-    try:
-        return asyncio.all_tasks(loop)
-    except RuntimeError:  # its set kept changing while it was read: a loop that busy does not wait
-        return set()
+def _dump_tasks(number: int, loop: asyncio.AbstractEventLoop) -> None:
+    tasks = list(asyncio.all_tasks(loop))
+    for task in tasks[:MOST_TASKS]:
+        sys.stderr.write(f"\nTask {task.get_name()} of loop {number}: {_waiting(task)}\n")
+    if len(tasks) > MOST_TASKS:
+        sys.stderr.write(f"\nLoop {number} has {len(tasks) - MOST_TASKS} more tasks.\n")
 
 
 def _waiting(task: asyncio.Task[object]) -> str:

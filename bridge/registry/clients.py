@@ -11,15 +11,12 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from bridge import credentials
-from bridge.decisions.facts import Ref
-from bridge.domain.errors import Conflict, InvalidValue, NotFound
+from bridge.domain.errors import Conflict, NotFound
 from bridge.domain.principal import TokenScope
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.ingress import OAuthClient
-from bridge.registry.keys import OVERLAP_S, one_of
+from bridge.registry.issuing import OVERLAP_S, expire, expiry_ms, one_of, require_open, revoke, scopes_of
 from bridge.registry.tenants import find_tenant
 
 
@@ -55,9 +52,7 @@ async def rotate_client(changes: Changes, tenant: str, which: str, overlap_s: in
     if not old.valid(now_ms()):
         raise Conflict(f"The client {old.id} is revoked or expired; make a new one.")
     new = await _create(changes, tenant, old.name, old.scopes, 0)
-    until_ms = now_ms() + overlap_s * 1000
-    if not old.expires_ms or until_ms < old.expires_ms:
-        await _change(changes, old, expires_ms=until_ms)
+    await expire(changes, old, overlap_s)
     return new
 
 
@@ -67,18 +62,12 @@ async def revoke_client(changes: Changes, tenant: str, which: str) -> OAuthClien
 
     Raises: NotFound or Conflict where `which` does not name one client; what decisions raise.
     """
-    found = _find(changes, tenant, which)
-    return found if found.state == "revoked" else await _change(changes, found, state="revoked")
+    return await revoke(changes, _find(changes, tenant, which))
 
 
 async def _create(changes: Changes, tenant: str, name: str, scopes: Iterable[str], lifetime_s: int) -> IssuedClient:
-    owner, _ = find_tenant(changes, tenant)
-    if owner.state == "closed":
-        raise Conflict(f"The tenant {tenant} is closed.")
-    wanted = list(dict.fromkeys(scopes))
-    unknown = [scope for scope in wanted if scope not in set(TokenScope)]
-    if unknown or not wanted:
-        raise InvalidValue(f"No scope {', '.join(unknown) or 'is given'}; there are: {', '.join(TokenScope)}.")
+    require_open(changes, tenant)
+    wanted = scopes_of(scopes, TokenScope)
     made, now = credentials.new_client_secret(), now_ms()
     client = OAuthClient(
         id=secrets.token_hex(12),
@@ -86,19 +75,12 @@ async def _create(changes: Changes, tenant: str, name: str, scopes: Iterable[str
         name=name,
         digest=made.digest,
         hint=made.hint,
-        scopes=tuple(map(str, wanted)),
-        expires_ms=now + lifetime_s * 1000 if lifetime_s else 0,
+        scopes=wanted,
+        expires_ms=expiry_ms(now, lifetime_s),
         created_ms=now,
     )
     await changes.put(client, expected=0)
     return IssuedClient(client, made.text)
-
-
-async def _change(changes: Changes, client: OAuthClient, **members: object) -> OAuthClient:
-    current, version = changes.find(Ref("client", client.tenant, client.id), OAuthClient)
-    changed = msgspec.structs.replace(current, **members)
-    await changes.put(changed, version)
-    return changed
 
 
 def _find(changes: Changes, tenant: str, which: str) -> OAuthClient:

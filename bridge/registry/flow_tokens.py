@@ -11,15 +11,12 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from bridge import credentials
-from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.domain.principal import FlowScope
 from bridge.registry.changes import Changes, now_ms
 from bridge.registry.flow import PREFIXES, FlowToken, TokenKind
-from bridge.registry.keys import OVERLAP_S, one_of
+from bridge.registry.issuing import OVERLAP_S, expire, expiry_ms, one_of, require_open, revoke, scopes_of
 from bridge.registry.tenants import find_tenant
 
 
@@ -64,9 +61,7 @@ async def rotate_flow_token(changes: Changes, tenant: str, which: str, overlap_s
     if not old.valid(now_ms()):
         raise Conflict(f"The token {old.id} is revoked or expired; make a new one.")
     new = await _create(changes, tenant, Wish(old.name, old.kind, old.workflow, old.scopes))
-    until_ms = now_ms() + overlap_s * 1000
-    if not old.expires_ms or until_ms < old.expires_ms:
-        await _change(changes, old, expires_ms=until_ms)
+    await expire(changes, old, overlap_s)
     return new
 
 
@@ -76,16 +71,13 @@ async def revoke_flow_token(changes: Changes, tenant: str, which: str) -> FlowTo
 
     Raises: NotFound or Conflict where `which` does not name one token; what decisions raise.
     """
-    found = _find(changes, tenant, which)
-    return found if found.state == "revoked" else await _change(changes, found, state="revoked")
+    return await revoke(changes, _find(changes, tenant, which))
 
 
 async def _create(changes: Changes, tenant: str, wish: Wish) -> IssuedFlowToken:
-    owner, _ = find_tenant(changes, tenant)
-    if owner.state == "closed":
-        raise Conflict(f"The tenant {tenant} is closed.")
-    scopes = list(dict.fromkeys(wish.scopes))
-    _check(changes, tenant, wish, scopes)
+    require_open(changes, tenant)
+    scopes = scopes_of(wish.scopes, FlowScope)
+    _check(changes, tenant, wish)
     made, now = credentials.new_flow_token(PREFIXES[wish.kind]), now_ms()
     token = FlowToken(
         id=secrets.token_hex(6),
@@ -94,30 +86,20 @@ async def _create(changes: Changes, tenant: str, wish: Wish) -> IssuedFlowToken:
         kind=wish.kind,
         digest=made.digest,
         hint=made.hint,
-        scopes=tuple(map(str, scopes)),
+        scopes=scopes,
         workflow=wish.workflow,
-        expires_ms=now + wish.lifetime_s * 1000 if wish.lifetime_s else 0,
+        expires_ms=expiry_ms(now, wish.lifetime_s),
         created_ms=now,
     )
     await changes.put(token, expected=0)
     return IssuedFlowToken(token, made.text)
 
 
-def _check(changes: Changes, tenant: str, wish: Wish, scopes: list[str]) -> None:
-    unknown = [scope for scope in scopes if scope not in set(FlowScope)]
-    if unknown or not scopes:
-        raise InvalidValue(f"No scope {', '.join(unknown) or 'is given'}; there are: {', '.join(FlowScope)}.")
+def _check(changes: Changes, tenant: str, wish: Wish) -> None:
     if (wish.kind == "workflow") != bool(wish.workflow):
         raise InvalidValue("A token of the kind workflow names its workflow, and no other token names one.")
     if wish.workflow and changes.registry.workflows.current(tenant, wish.workflow) is None:
         raise NotFound(f"The tenant {tenant} has no workflow {wish.workflow}.")
-
-
-async def _change(changes: Changes, token: FlowToken, **members: object) -> FlowToken:
-    current, version = changes.find(Ref("flowtoken", token.tenant, token.id), FlowToken)
-    changed = msgspec.structs.replace(current, **members)
-    await changes.put(changed, version)
-    return changed
 
 
 def _find(changes: Changes, tenant: str, which: str) -> FlowToken:

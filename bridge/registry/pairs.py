@@ -11,13 +11,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
 from bridge import credentials
-from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, NotFound
 from bridge.registry.changes import Changes, now_ms
-from bridge.registry.keys import OVERLAP_S, one_of
+from bridge.registry.issuing import OVERLAP_S, expire, one_of, require_open, revoke
 from bridge.registry.objects import SecretPair
 from bridge.registry.tenants import find_tenant
 
@@ -55,9 +52,7 @@ async def rotate_pair(changes: Changes, tenant: str, which: str, overlap_s: int 
     if not old.valid(now_ms()):
         raise Conflict(f"The secret key {old.id} is revoked or expired; make a new one.")
     new = await _create(changes, tenant, old.dialect, old.name)
-    until_ms = now_ms() + overlap_s * 1000
-    if not old.expires_ms or until_ms < old.expires_ms:
-        await _change(changes, old, expires_ms=until_ms)
+    await expire(changes, old, overlap_s)
     return new
 
 
@@ -67,14 +62,11 @@ async def revoke_pair(changes: Changes, tenant: str, which: str) -> SecretPair:
 
     Raises: NotFound or Conflict where `which` does not name one key; what decisions raise.
     """
-    found = _find(changes, tenant, which)
-    return found if found.state == "revoked" else await _change(changes, found, state="revoked")
+    return await revoke(changes, _find(changes, tenant, which))
 
 
 async def _create(changes: Changes, tenant: str, dialect: Dialect, name: str) -> IssuedPair:
-    owner, _ = find_tenant(changes, tenant)
-    if owner.state == "closed":
-        raise Conflict(f"The tenant {tenant} is closed.")
+    require_open(changes, tenant)
     test, live = credentials.new_pair_value("test"), credentials.new_pair_value("live")
     pair = SecretPair(
         id=secrets.token_hex(6),
@@ -88,13 +80,6 @@ async def _create(changes: Changes, tenant: str, dialect: Dialect, name: str) ->
     )
     await changes.put(pair, expected=0)
     return IssuedPair(pair, test.text, live.text)
-
-
-async def _change(changes: Changes, pair: SecretPair, **members: object) -> SecretPair:
-    current, version = changes.find(Ref("pair", pair.tenant, pair.id), SecretPair)
-    changed = msgspec.structs.replace(current, **members)
-    await changes.put(changed, version)
-    return changed
 
 
 def _find(changes: Changes, tenant: str, which: str) -> SecretPair:

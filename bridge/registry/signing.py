@@ -6,14 +6,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-import msgspec
-
 from bridge import credentials
 from bridge.credentials import Vault
-from bridge.decisions.facts import Ref
 from bridge.domain.errors import Conflict, InvalidValue, NotFound
 from bridge.registry.changes import Changes, now_ms
-from bridge.registry.keys import OVERLAP_S, one_of
+from bridge.registry.issuing import OVERLAP_S, expire, one_of, require_open, revoke
 from bridge.registry.objects import SigningSecret
 from bridge.registry.tenants import find_tenant
 
@@ -39,9 +36,7 @@ async def create_secret(
     Raises: Misconfigured without a key to encrypt with, NotFound or Conflict for the tenant, InvalidValue, and what decisions
             raise.
     """
-    owner, _ = find_tenant(changes, tenant)
-    if owner.state == "closed":
-        raise Conflict(f"The tenant {tenant} is closed.")
+    require_open(changes, tenant)
     if given and not SHORTEST <= len(given) <= LONGEST:
         raise InvalidValue(f"A signing secret has {SHORTEST} to {LONGEST} characters; the one given has {len(given)}.")
     text = given or credentials.new_signing_secret()
@@ -70,9 +65,7 @@ async def rotate_secret(
     if not old.valid(now_ms()):
         raise Conflict(f"The secret {old.id} is revoked or expired; make a new one with `evb secrets create {tenant}`.")
     new = await create_secret(changes, vault, tenant, old.source, event_type=old.event_type, given=given)
-    until_ms = now_ms() + overlap_s * 1000
-    if not old.expires_ms or until_ms < old.expires_ms:
-        await _change(changes, old, expires_ms=until_ms)
+    await expire(changes, old, overlap_s)
     return new
 
 
@@ -82,15 +75,7 @@ async def revoke_secret(changes: Changes, tenant: str, which: str) -> SigningSec
 
     Raises: NotFound or Conflict where `which` does not name one secret; what decisions raise.
     """
-    found = _find(changes, tenant, which)
-    return found if found.state == "revoked" else await _change(changes, found, state="revoked")
-
-
-async def _change(changes: Changes, secret: SigningSecret, **members: object) -> SigningSecret:
-    current, version = changes.find(Ref("secret", secret.tenant, secret.id), SigningSecret)
-    changed = msgspec.structs.replace(current, **members)
-    await changes.put(changed, version)
-    return changed
+    return await revoke(changes, _find(changes, tenant, which))
 
 
 def _find(changes: Changes, tenant: str, which: str) -> SigningSecret:

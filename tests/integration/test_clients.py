@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
-from bridge.cli.secrets import app
 from bridge.credentials import digest
 from bridge.domain.errors import Conflict, InvalidValue, Misconfigured, NotFound
 from bridge.domain.principal import TokenScope
 from bridge.registry.ingress import OAuthClient
 from bridge.registry.session import reading
 from bridge.settings import Settings
-from tests.conftest import StackOfTests, as_environ
+from tests.conftest import StackOfTests
+from tests.integration.operator_secrets import evb_secrets
 from tests.web_under_test import make_tenants
+
+secrets = partial(evb_secrets, "eventingress")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +26,6 @@ def settings(stack: StackOfTests) -> Settings:
     found = stack.settings(partitions=1)
     make_tenants(found, "acme")
     return found
-
-
-def secrets(settings: Settings, *arguments: str) -> Any:
-    done = CliRunner().invoke(app, [*arguments, "--dialect", "eventingress"], env=as_environ(settings))
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout[done.stdout.index("{") :]) if "--json" in arguments else done.stdout
 
 
 def client(settings: Settings, id_: str) -> OAuthClient:

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
+from functools import partial
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
 from bridge.authenticate import FlowCaller, by_api_key, by_flow_token
-from bridge.cli.secrets import app
 from bridge.credentials import digest
 from bridge.domain.errors import Conflict, InvalidValue, NotAllowed, NotAuthenticated, NotFound
 from bridge.domain.principal import FlowScope
@@ -21,8 +18,11 @@ from bridge.registry.tenants import find_tenant
 from bridge.registry.workflows import apply_workflow
 from bridge.settings import Settings
 from bridge.workflows.reading import check
-from tests.conftest import StackOfTests, as_environ
+from tests.conftest import StackOfTests
+from tests.integration.operator_secrets import evb_secrets
 from tests.web_under_test import make_tenants
+
+secrets = partial(evb_secrets, "flow")
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,6 @@ def settings(stack: StackOfTests) -> Settings:
     found = stack.settings(partitions=1)
     make_tenants(found, "acme")
     return found
-
-
-def secrets(settings: Settings, *arguments: str) -> Any:
-    done = CliRunner().invoke(app, [*arguments, "--dialect", "flow"], env=as_environ(settings))
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout[done.stdout.index("{") :]) if "--json" in arguments else done.stdout
 
 
 def caller(settings: Settings, text: str) -> FlowCaller:

@@ -3,33 +3,25 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
 from bridge.authenticate import PairHolder, by_api_key, by_pair
-from bridge.cli.secrets import app
 from bridge.domain.errors import Conflict, InvalidValue, NotAuthenticated, NotFound
 from bridge.registry.session import reading
 from bridge.settings import Settings
-from tests.conftest import StackOfTests, as_environ
+from tests.conftest import StackOfTests
+from tests.integration.operator_secrets import evb_secrets
 from tests.web_under_test import make_tenants
+
+secrets = partial(evb_secrets, "buildable")
 
 
 @pytest.fixture(scope="module")
 def settings(stack: StackOfTests) -> Settings:
     found = stack.settings(partitions=1)
     make_tenants(found, "acme")
-    return found
-
-
-def secrets(settings: Settings, *arguments: str) -> dict[str, str]:
-    done = CliRunner().invoke(app, [*arguments, "--dialect", "buildable"], env=as_environ(settings))
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    found: dict[str, str] = json.loads(done.stdout[done.stdout.index("{") :]) if "--json" in arguments else {"said": done.stdout}
     return found
 
 
@@ -69,7 +61,7 @@ def test_old_values_count_until_the_overlap_is_over(settings: Settings) -> None:
 
 def test_a_revoked_one_opens_nothing(settings: Settings) -> None:
     made = secrets(settings, "create", "gone", "--json")
-    assert "is revoked" in secrets(settings, "revoke", "acme", "gone")["said"]
+    assert "is revoked" in secrets(settings, "revoke", "acme", "gone")
     for environment in ("test", "live"):
         with pytest.raises(NotAuthenticated):
             holder(settings, made[environment])
@@ -94,7 +86,7 @@ def test_a_tenant_must_be_named_where_there_are_several(stack: StackOfTests) -> 
 
 def test_the_list_shows_hints_only(settings: Settings) -> None:
     made = secrets(settings, "create", "shown", "--json")
-    said = secrets(settings, "list", "acme")["said"]
+    said = secrets(settings, "list", "acme")
     assert made["id"] in said
     assert made["live"] not in said
     assert made["test"] not in said
