@@ -25,6 +25,7 @@ from bridge.stack.prepare import prepare
 from bridge.stack.stack import Stack
 
 USES_STACK = "stack"
+WHOLE = ("chaos", "docs", "e2e")
 
 # A busy machine is no fault of what is tested: nothing here is judged by the time that an example takes.
 configure.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -112,10 +113,30 @@ def _stack_is_whole(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the stack."""
+    """Mark what needs the stack; mix the files."""
     for item in items:
         if USES_STACK in getattr(item, "fixturenames", ()):
             item.add_marker(USES_STACK)
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    items[:] = [item for path in _mixed(list(files)) for item in files[path]]
+
+
+def _mixed(files: list[Path]) -> list[Path]:
+    """
+    Spread the files that run whole installations over those that mostly wait, and let what is quick come last.
+
+    In the order of their names the former would all run at once, on processors that have nothing to do afterwards.
+    """
+    whole = [path for path in files if path.parent.name in WHOLE]
+    quick = [path for path in files if path.parent.name == "unit"]
+    mixed, every = [], max(1, 2 * (len(files) - len(whole) - len(quick)) // (3 * len(whole) or 1))
+    for number, path in enumerate(path for path in files if path not in {*whole, *quick}):
+        if whole and number % every == 0:
+            mixed.append(whole.pop(0))
+        mixed.append(path)
+    return [*mixed, *whole, *quick]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
