@@ -9,6 +9,9 @@ from typing import Final
 from bridge.domain.errors import NotAllowed
 from bridge.domain.principal import Principal, Scope, TokenScope
 
+LIFETIME_S: Final = 900
+"""Of a token that is made here."""
+
 _MAY: Final = frozenset({Scope.EVENTS_WRITE.value, Scope.STATUS_READ.value})
 
 

@@ -20,8 +20,8 @@ from joserfc.jwk import OctKey
 from joserfc.jwt import JWTClaimsRegistry
 
 from bridge.domain.errors import NotAuthenticated, Unavailable
+from bridge.tokens.holder import LIFETIME_S
 
-LIFETIME_S: Final = 900
 TOKEN_CHARS: Final = 8192
 ALGORITHM: Final = "HS256"
 PURPOSE: Final = b"event-bridge: tokens of the event ingress dialect"

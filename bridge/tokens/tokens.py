@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bridge.credentials import digest
@@ -18,11 +19,11 @@ from bridge.domain.errors import NotAllowed, NotAuthenticated
 from bridge.registry.ingress import OAuthClient
 from bridge.registry.view import View
 from bridge.settings import Ingress, Settings
-from bridge.tokens.holder import TokenHolder
-from bridge.tokens.signing import LIFETIME_S, Signer
+from bridge.tokens.holder import LIFETIME_S, TokenHolder
 
 if TYPE_CHECKING:
     from bridge.tokens.outside import Outside
+    from bridge.tokens.signing import Signer
 
 _DUMMY: Final = digest("no client has this secret")
 
@@ -42,12 +43,20 @@ class Tokens:
         self._registry = registry
         given = settings.ingress
         self._outside = _reader_of(given) if given.issuer else None
-        self._signer = Signer(settings.secret_keys.get_secret_value(), f"urn:event-bridge:{settings.topic_prefix}")
+        self._secret_keys = settings.secret_keys.get_secret_value()
+        self._name = f"urn:event-bridge:{settings.topic_prefix}"
 
     @property
     def made_here(self) -> bool:
         """Whether `issue` makes tokens."""
         return self._outside is None
+
+    @cached_property
+    def _signer(self) -> Signer:
+        """Made for the first token: what it loads is memory that a web process without such clients does not need."""
+        from bridge.tokens.signing import Signer
+
+        return Signer(self._secret_keys, self._name)
 
     def issue(self, client_id: str, secret: str, scopes: Sequence[str]) -> Issued:
         """

@@ -22,7 +22,8 @@ from bridge.registry.ingress import OAuthClient
 from bridge.registry.objects import Tenant, encode, ref_of
 from bridge.registry.view import View
 from bridge.settings import Settings
-from bridge.tokens.signing import LIFETIME_S, Signer
+from bridge.tokens.holder import LIFETIME_S
+from bridge.tokens.signing import Signer
 from bridge.tokens.tokens import Tokens
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
