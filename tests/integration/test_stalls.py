@@ -66,6 +66,10 @@ class Stalling(Worker):
         """Count the stacks that its log has after its last critical line."""
         return len(re.findall(r"^(?:Current thread|Thread) 0x", self.log.read_text().rpartition('"critical"')[2], re.MULTILINE))
 
+    def loops(self) -> set[str]:
+        """Name the event loops whose tasks its log has after its last critical line."""
+        return set(re.findall(r"^Task \S+ of loop (\d)", self.log.read_text().rpartition('"critical"')[2], re.MULTILINE))
+
 
 class Pair:
     """Two workers that share the partitions, the second of which is supervised, and events for all of them all the time."""
@@ -162,6 +166,7 @@ def test_a_worker_that_stands_still_is_replaced(pair: Pair, stall: str) -> None:
     assert last["cause"] == stall
     assert float(str(last["seconds"])) < (10 if stall == "loop" else STALL_S + 2)
     assert stalling.stacks() > 1, "of all threads"
+    assert stalling.loops() == {"0", "1"}, "what waits in the worker's loop, and in its consumer's"
     assert stalling.stalls() == before | {stall: before[stall] + 1}, "the next life counts it"
     found = by_partition(pair.executions(pair.sent[first:]))
     for partition, executions in found.items():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -55,5 +56,5 @@ async def _outer() -> None:
         pass
 
 
-async def _inner() -> object:  # type: ignore[misc]
+async def _inner() -> AsyncIterator[object]:
     yield await asyncio.get_running_loop().create_future()
