@@ -120,7 +120,12 @@ class Settings(BaseSettings):
     topic_prefix: str = Field(
         "bridge", pattern=r"^[a-z][a-z0-9-]{0,30}$", description="First part of every topic name, group and Redis key."
     )
-    partitions: int = Field(16, ge=1, le=1024, description="Partitions of every topic. Fixed when the topics are created.")
+    partitions: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        description="Partitions of every topic: the most workers that can share the work. Fixed when the topics are created.",
+    )
     retention_hours: int = Field(168, ge=1, description="How long events, results, executions and look-ups are kept.")
     run_retention_hours: int = Field(
         720,

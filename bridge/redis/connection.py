@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One connection to Redis: commands out in one write per loop turn, replies back in order.
+One connection to Redis: commands out in few writes per loop turn, replies back in order.
 
 Made by `bridge.redis.pipe` only. A connection is never used again once it is lost: whoever waits on it is told so.
 """
@@ -22,6 +22,7 @@ Reply = Any
 Done = Callable[[Reply], None]
 
 LOOKS_PER_TIMEOUT: Final = 5
+WRITE_BYTES: Final = 2048  # so much leaves at once: Redis works on it while the turn goes on
 
 STATE_ERRORS: Final = frozenset(
     {"LOADING", "OOM", "READONLY", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "MISCONF", "NOREPLICAS", "NOAUTH", "NOPERM"}
@@ -43,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self.open = False
         self._out: list[bytes] = []
+        self._size = 0
         self._waiting: deque[tuple[Done | None, float]] = deque()
         self._turn_began = 0.0
         self._looked = 0.0
@@ -54,7 +56,10 @@ class Connection(asyncio.Protocol):
             self._turn_began = self._loop.time()
             self._loop.call_soon(self._flush)
         self._out.append(data)
+        self._size += len(data)
         self._waiting.append((done, self._turn_began))
+        if self._size >= WRITE_BYTES:
+            self._flush()
 
     def abort(self, reason: str) -> None:
         """Give the connection up at once; the waiters get `reason`."""
@@ -88,9 +93,11 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     def _flush(self) -> None:
-        if self._transport is not None:
+        """Write what waits, which may be nothing: a turn that had much to say wrote it before its end."""
+        if self._transport is not None and self._out:
             self._transport.write(b"".join(self._out))
         self._out.clear()
+        self._size = 0
 
     def _tell(self, done: Done | None, reply: Reply) -> None:
         if done is None:

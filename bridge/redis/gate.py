@@ -26,7 +26,7 @@ from bridge.settings import Settings
 from bridge.summaries import written
 
 PENDING_S: Final = 30.0
-CALL_EVENTS: Final = 200  # events that share a script call: a few milliseconds of Redis' time
+CALL_EVENTS: Final = 16  # events that share a script call: so few that Redis decides on some while the loop still reads others
 
 
 class Entrant(msgspec.Struct):
@@ -101,7 +101,7 @@ class Gate:
         """
         Let the script decide; `done` is called once, on the loop, with the verdict, or with the exception that prevented it.
 
-        Order: as asked. Requests of one tenant that are asked in one turn of the loop travel in one script call, each decided
+        Order: as asked. Requests of one tenant that are asked in one turn of the loop travel in few script calls, each decided
                by itself.
         Again: every event counts in every window each time it is let in, a repetition too; a refused request never does.
         """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The way to Redis or Valkey from an event loop: every command of one loop turn leaves in one write.
+The way to Redis or Valkey from an event loop: the commands of one loop turn leave in few writes.
 
 Used on the event path of the web and by the worker's projection, always on the loop's own thread. It never blocks, keeps
 one connection, dials again by itself, and says `ViewUnavailable` at once while there is none.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
@@ -14,7 +15,7 @@ import redis
 from bridge.domain.event import Event
 from bridge.domain.limits import Window
 from bridge.redis.connection import Reply
-from bridge.redis.gate import Admitted, Clashing, Entrant, Full, Gate, Verdict
+from bridge.redis.gate import CALL_EVENTS, Admitted, Clashing, Entrant, Full, Gate, Verdict
 from bridge.redis.keys import Keys, read_known
 from bridge.redis.pipe import Pipe
 from bridge.redis.scripts import Script, script
@@ -277,6 +278,20 @@ async def test_the_gate_says_whether_the_view_is_whole(gate: ClockedGate) -> Non
         verdict = await gate.ask(entrant("1"))
         assert isinstance(verdict, Admitted)
         assert verdict.view_whole is whole
+
+
+async def test_redis_decides_on_some_requests_while_the_turn_still_brings_others(gate: ClockedGate) -> None:
+    told: list[Verdict] = []
+    for n in range(CALL_EVENTS + 1):
+        gate.gate.ask("acme", WIDE, [entrant(str(n))], f"o{n}", told.append)
+    deadline = time.monotonic() + 5
+    while gate.outside.exists(gate.keys.event("acme", f"key-{CALL_EVENTS - 1}")) == 0 and time.monotonic() < deadline:
+        pass  # the turn goes on: nothing that waits for its end leaves now
+    here = [gate.outside.exists(gate.keys.event("acme", f"key-{n}")) for n in range(CALL_EVENTS + 1)]
+    assert here == [1] * CALL_EVENTS + [0]
+    while len(told) <= CALL_EVENTS and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert [type(one) for one in told] == [Admitted] * (CALL_EVENTS + 1)
 
 
 async def test_tenants_share_nothing(gate: ClockedGate) -> None:
