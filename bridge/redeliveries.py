@@ -23,7 +23,7 @@ DUE, ATTEMPT, EXECUTION, PROCESS = "rd_due", "rd_attempt", "rd_execution", "rd_p
 _TRIES = msgspec.json.Decoder(tuple[Try, ...])
 _JOURNEYS = msgspec.json.Decoder(tuple[Journey, ...])
 _ENCODER = msgspec.json.Encoder()
-_NUMBERS = ("attempt", "due", "partition", "offset", "received", "first_failed", "awaited")
+_NUMBERS = ("attempt", "due", "partition", "offset", "received", "first_failed", "belated", "awaited")
 _TEXTS = ("process", "execution", "topic", "reason", "replayed_from")
 
 
@@ -41,6 +41,7 @@ def headers_of(own: Iterable[tuple[str, bytes]], redelivery: Redelivery) -> Head
         ("partition", given.partition),
         ("offset", given.offset),
         ("received", given.received_ms),
+        ("belated", int(given.belated)),
         ("replayed_from", given.replayed_from),
         ("awaited", given.awaited),
     ]
@@ -63,7 +64,7 @@ def own_headers(headers: Iterable[tuple[str, bytes]]) -> Headers:
 def redelivery_of(headers: Sequence[tuple[str, bytes]] | None) -> Redelivery:
     """Read what travels with a redelivered event. Raises: InvalidEvent naming every header that is wrong."""
     found = {name.removeprefix(PREFIX): value for name, value in headers or () if name.startswith(PREFIX)}
-    found.setdefault("awaited", b"0")
+    found = {"awaited": b"0", "belated": b"0"} | found
     faults: list[Fault] = []
     texts = {name: _text(found, name, faults) for name in _TEXTS}
     numbers = {name: _number(found, name, faults) for name in _NUMBERS}
@@ -84,6 +85,7 @@ def redelivery_of(headers: Sequence[tuple[str, bytes]] | None) -> Redelivery:
         first_failed_ms=numbers["first_failed"],
         reason=texts["reason"],
         tries=tries,
+        belated=numbers["belated"] == 1,
         replayed_from=texts["replayed_from"],
         journeys=journeys,
         awaited=numbers["awaited"],

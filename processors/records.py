@@ -110,6 +110,7 @@ def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
             first_failed_ms=(again.first_failed_ms if again else 0) or (ended_ms if verdict.code else 0),
             reason=verdict.said,
             tries=tries(attempt, verdict, ended_ms),
+            belated=again is not None and again.belated,
             replayed_from=again.replayed_from if again else "",
             journeys=again.journeys if again else (),
             awaited=attempt.number if wait.topic == SIGNALS.suffix else again.awaited if again else 0,

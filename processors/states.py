@@ -211,8 +211,7 @@ class States:
 
 def _replays(attempt: Attempt) -> bool:
     """Say whether an attempt is one of a replay, whose event's offset is an old one."""
-    again = attempt.given.redelivery
-    return again is not None and bool(again.replayed_from)
+    return attempt.given.redelivery is not None and attempt.given.redelivery.belated
 
 
 def _removed(table: StateTable, error: Any, message: Any) -> None:

@@ -102,6 +102,7 @@ class Letter:
             partition=place.partition,
             offset=place.offset,
             received_ms=self.number("dl_received"),
+            belated=True,
             replayed_from=self.key,
         )
         headers = redeliveries.headers_of(self.own_headers(), again)

@@ -37,8 +37,9 @@ class Redelivery:
     What the worker needs to go on with an execution.
 
     `attempt` is the one to make now. `topic`, `partition`, `offset` and `received_ms` are those of the event's own record, `key`
-    its record's key. `replayed_from` names the execution that a replay repeats, empty for a retry. `journeys` have ended, and
-    `awaited` is the attempt that waited for them: its process's policy counts from there.
+    its record's key. `belated`: a replay gives the event, so what came of later ones says nothing of it; `replayed_from` names
+    the execution that is repeated, empty where the event has had none. `journeys` have ended, and `awaited` is the attempt that
+    waited for them: its process's policy counts from there.
     """
 
     process: str
@@ -52,6 +53,7 @@ class Redelivery:
     first_failed_ms: int = 0
     reason: str = ""
     tries: tuple[Try, ...] = ()
+    belated: bool = False
     replayed_from: str = ""
     journeys: tuple[Journey, ...] = ()
     awaited: int = 0

@@ -157,6 +157,7 @@ def _redelivery(settings: Settings, message: Message, chosen: Chosen) -> Record:
         partition=partition,
         offset=message.offset() or 0,
         received_ms=message.timestamp()[1],
+        belated=True,
         replayed_from=chosen.replayed_from,
     )
     key: Any = message.key()

@@ -27,7 +27,11 @@ from bridge.executions import encode
 from bridge.kafka.admin import ensure_topics
 from bridge.kafka.client import producing
 from bridge.redis.keys import Keys
+from bridge.registry.session import reading
+from bridge.replay import run as past
+from bridge.replay.asked import Asked, Mode
 from bridge.settings import Settings
+from bridge.view.expecting import Expectation
 from bridge.view.rebuild import rebuild
 from processors.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
 from tests.chaos.topics import records
@@ -147,6 +151,26 @@ def test_a_replay_is_applied_after_what_came_since_and_once(stack: StackOfTests,
         plan = plan_replay(index(settings, Wanted("acme")), Wanted("acme"))
         assert run.replay(settings, plan, 100, lambda _done: None, 10) == 1
         until(lambda: in_kafka(settings) == model([early, late]), "the replay is applied")
+
+
+def test_what_a_process_missed_is_applied_when_it_is_given_later(stack: StackOfTests, tmp_path: Path) -> None:
+    """It is the event's first execution in that process, and its offset is older than what was applied."""
+    settings = site(stack)
+    first, missed, last, after = add("a", 1), double("a"), add("a", 2), add("a", 3)
+    with working(stack, settings, tmp_path, processes="adder") as worker:
+        sent(settings, first, missed, last)
+        worker.settle(settings)
+        assert worker.asked_to_end() == 0
+    with working(stack, settings, tmp_path, processes=PROCESSES) as worker, reading(settings) as registry:
+        what = Asked(Mode.UNPROCESSED, 0, int(time.time() * 1000) + 1, tenant="acme")
+        plan = lambda: past.plan(settings, what, Expectation(registry))  # noqa: E731
+        until(lambda: plan().count == 1, "the new process is announced")
+        assert past.run(settings, plan(), 100, lambda _done: None) == 1
+        until(lambda: in_kafka(settings) == model([first, last, missed]), "what was missed is applied")
+        sent(settings, after)
+        worker.settle(settings)
+    assert in_kafka(settings) == model([first, last, missed, after])
+    assert all_completed(settings, [missed])
 
 
 def test_kills_apply_nothing_twice_and_lose_nothing(stack: StackOfTests, tmp_path: Path) -> None:
