@@ -24,7 +24,7 @@ from bridge.sdk import Completed, Context, Outcome, Process, Rejected, RetryLate
 from bridge.topics import REDELIVERIES, SIGNALS
 from bridge.workflows.advance import advance
 from bridge.workflows.document import Workflow
-from bridge.workflows.effects import Answer, Effect, EmitEvent, RunProcess, SetTimer, StartRun, TellRun
+from bridge.workflows.effects import Answer, Effect, EmitEvent, RunProcess, StartRun, TellRun
 from bridge.workflows.journeys import SHIPPED
 from bridge.workflows.run import Run, decode, encode
 from bridge.workflows.signals import Signal, Start, TaskEnded
@@ -103,8 +103,6 @@ class _Making:
                     yield self._signal(effect.run_id, ids.emitted_key(self._execution_id, index), effect.signal)
                 case Answer():
                     yield self._answer(effect)
-                case SetTimer():
-                    pass  # the run says itself when it is due: `processors.timers`
 
     def _task(self, effect: RunProcess) -> Output:
         more = {RUN: self._run.id, TASK: effect.task, ATTEMPT: str(effect.attempt)}

@@ -46,12 +46,6 @@ class EmitEvent(NamedTuple):
     hops: int
 
 
-class SetTimer(NamedTuple):
-    """Send `Timer(due_ms)` when that time has come; an earlier timer of the run is not needed any more."""
-
-    due_ms: int
-
-
 class Answer(NamedTuple):
     """Let a message's business process go on: its journeys have ended."""
 
@@ -66,7 +60,7 @@ class TellRun(NamedTuple):
     signal: Signal
 
 
-Effect = RunProcess | StartRun | EmitEvent | SetTimer | TellRun | Answer
+Effect = RunProcess | StartRun | EmitEvent | TellRun | Answer
 
 
 class Step(NamedTuple):

@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.domain import ids
 from bridge.workflows.document import Workflow
-from bridge.workflows.effects import Answer, Effect, SetTimer, Step, TellRun
+from bridge.workflows.effects import Answer, Effect, Step, TellRun
 from bridge.workflows.journeys import journeys_of
 from bridge.workflows.limits import REASON_CHARS, STEP_CHARS
 from bridge.workflows.references import Filling, Given, Unresolved
@@ -24,7 +24,7 @@ class Motion:
     """Made by `advance` for one signal at one time."""
 
     def __init__(self, run: Run, workflow: Workflow, at_ms: int) -> None:
-        self.before, self.run, self.workflow, self.at_ms = run, run, workflow, at_ms
+        self.run, self.workflow, self.at_ms = run, workflow, at_ms
         self.tasks = dict(run.tasks)
         self.effects: list[Effect] = []
         self._left = STEP_CHARS
@@ -94,8 +94,6 @@ class Motion:
         """Give what has become of the run."""
         dues = [state.due_ms for state in self.tasks.values() if state.due_ms]
         next_due_ms = min([*dues, self.run.due_ms]) if self.run.due_ms else 0
-        if next_due_ms and next_due_ms != self.before.next_due_ms:
-            self.effects.append(SetTimer(next_due_ms))
         self.change(tasks=self.tasks, next_due_ms=next_due_ms)
         return Step(self.run, tuple(self.effects))
 
