@@ -49,8 +49,8 @@ def add(key: str, n: int, **given: object) -> Event:
     return event("add.one", orjson.dumps({"n": n, **given}), partitionkey=key)
 
 
-def double(key: str) -> Event:
-    return event("double.it", partitionkey=key)
+def double(key: str, **given: object) -> Event:
+    return event("double.it", orjson.dumps(given), partitionkey=key)
 
 
 def model(events: list[Event]) -> Model:
@@ -154,9 +154,9 @@ def test_a_replay_is_applied_after_what_came_since_and_once(stack: StackOfTests,
 
 
 def test_what_a_process_missed_is_applied_when_it_is_given_later(stack: StackOfTests, tmp_path: Path) -> None:
-    """It is the event's first execution in that process, and its offset is older than what was applied."""
-    settings = site(stack)
-    first, missed, last, after = add("a", 1), double("a"), add("a", 2), add("a", 3)
+    """It is the event's first execution in that process, and its offset is older than what was applied, in its retry too."""
+    settings = site(stack, retry_tiers="300ms")
+    first, missed, last, after = add("a", 1), double("a", fails=1), add("a", 2), add("a", 3)
     with working(stack, settings, tmp_path, processes="adder") as worker:
         sent(settings, first, missed, last)
         worker.settle(settings)

@@ -244,13 +244,15 @@ class Adder(Process[NoConfig]):
 
 
 class Doubler(Process[NoConfig]):
-    """Shares the adder's state, and is slow."""
+    """Shares the adder's state, and is slow; fails as the data says."""
 
     name, version, events, ordered, state = "doubler", "1.0.0", ("double.*",), True, "sums"
 
     async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
         kept = context.state.get()
         await asyncio.sleep(0.05)
+        if context.attempt <= event.json().get("fails", 0):
+            raise ValueError("not yet")
         context.state.put({**kept, "sum": 2 * kept["sum"]} if kept else None)
         return Completed(data=2 * kept["sum"] if kept else None)
 
