@@ -22,7 +22,8 @@ from bridge.domain.errors import NotAllowed, NotAuthenticated
 from bridge.domain.limits import LOOP_BYTES
 from bridge.domain.principal import FlowScope, Principal, Scope
 from bridge.registry.objects import SigningSecret
-from bridge.registry.view import Environment, KeyedSecret, View
+from bridge.registry.signing_index import KeyedSecret
+from bridge.registry.view import Environment, View
 
 BARE_SECRETS: Final = 1000
 """On a path that names no source, at most so many secrets are tried."""

@@ -16,7 +16,8 @@ from bridge.registry.objects import (
     Tenant,
 )
 from bridge.registry.registry import Registry
-from bridge.registry.view import KeyedSecret, View
+from bridge.registry.signing_index import KeyedSecret
+from bridge.registry.view import View
 
 __all__ = [
     "AnnouncedProcess",

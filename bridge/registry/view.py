@@ -8,11 +8,8 @@ once, in one step that the interpreter does not interrupt.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from bridge import logs
@@ -34,6 +31,7 @@ from bridge.registry.objects import (
     Tenant,
 )
 from bridge.registry.options import opened
+from bridge.registry.signing_index import KeyedSecret, SigningIndex
 from bridge.registry.webhook_index import WebhookIndex
 from bridge.registry.workflow import WorkflowIndex
 
@@ -41,14 +39,6 @@ DAY_MS = 86_400_000
 Environment = Literal["test", "live"]
 ObjectT = TypeVar("ObjectT", bound=Object)
 LOG = logs.get("bridge.registry")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyedSecret:
-    """A signing secret with its HMAC context, keyed once so that a request only copies it."""
-
-    secret: SigningSecret
-    mac: hmac.HMAC
 
 
 class Held(NamedTuple):
@@ -67,19 +57,17 @@ class View:
     def __init__(self, decrypt: Callable[[str], bytes]) -> None:
         self.generation = 0
         self.unreadable = 0
-        self.unopened = 0
         self.facts = Facts()
         self.ingress, self.webhooks, self.workflows = IngressIndex(), WebhookIndex(), WorkflowIndex()
         self.flow_tokens = FlowTokenIndex()
+        self.signing = SigningIndex(decrypt)
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
         self._by_digest: dict[bytes, Credential] = {}
         self._pairs: dict[bytes, tuple[SecretPair, Environment]] = {}
-        self._keyed: dict[Ref, KeyedSecret] = {}
         self._announced: dict[str, Announcement] = {}
         self._pauses: dict[tuple[str, str], Pause] = {}
-        self._by_source: tuple[int, dict[str | None, list[KeyedSecret]]] = (0, {})
 
     def tenant(self, name: str) -> Tenant | None:
         """Give a tenant, closed ones too."""
@@ -130,22 +118,11 @@ class View:
     def keyed_secrets(self, source: str | None) -> list[KeyedSecret]:
         """Give what a signature is tried against: valid secrets of active tenants, of one source name or of all (None)."""
         now_ms = int(time.time() * 1000)
-        found = self._sources().get(source, ())
-        return [keyed for keyed in found if keyed.secret.valid(now_ms) and self.active(keyed.secret.tenant)]
+        return [keyed for keyed in self.signing.of(source) if keyed.secret.valid(now_ms) and self.active(keyed.secret.tenant)]
 
     def signing_secrets(self, source: str | None) -> tuple[SigningSecret, ...]:
         """Give the secrets of `keyed_secrets`."""
         return tuple(keyed.secret for keyed in self.keyed_secrets(source))
-
-    def _sources(self) -> dict[str | None, list[KeyedSecret]]:
-        generation, by_source = self._by_source
-        if generation != self.generation:
-            generation, by_source = self.generation, {}  # the generation is read first: a change meanwhile makes this stale again
-            for keyed in list(self._keyed.values()):
-                by_source.setdefault(None, []).append(keyed)
-                by_source.setdefault(keyed.secret.source, []).append(keyed)
-            self._by_source = generation, by_source
-        return by_source
 
     def active(self, tenant: str) -> bool:
         """Say whether a tenant exists and is not closed."""
@@ -237,6 +214,7 @@ class View:
         self.webhooks.replace(ref, new)
         self.workflows.replace(ref, new)
         self.flow_tokens.replace(ref, new)
+        self.signing.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
         elif isinstance(new, Credential):
@@ -244,10 +222,6 @@ class View:
         elif isinstance(new, SecretPair):
             self._pairs[bytes.fromhex(new.test)] = new, "test"
             self._pairs[bytes.fromhex(new.live)] = new, "live"
-        elif isinstance(new, SigningSecret):
-            self._key(ref, new)
-        elif isinstance(old, SigningSecret):
-            self._keyed.pop(ref, None)
         elif ref.kind == "pause":
             self._pause(ref, new)
         if isinstance(old, SecretPair) and not isinstance(new, SecretPair):
@@ -271,18 +245,6 @@ class View:
             self._tenants[name] = new
         else:
             self._tenants.pop(name, None)
-
-    def _key(self, ref: Ref, secret: SigningSecret) -> None:
-        known = self._keyed.get(ref)
-        if known and known.secret.ciphertext == secret.ciphertext:
-            self._keyed[ref] = KeyedSecret(secret, known.mac)
-            return
-        try:
-            self._keyed[ref] = KeyedSecret(secret, hmac.new(self._decrypt(secret.ciphertext), digestmod=hashlib.sha256))
-        except ValueError as err:
-            self._keyed.pop(ref, None)
-            self.unopened += 1
-            LOG.error("a signing secret cannot be decrypted; `evb doctor` says how to mend it", secret=str(ref), reason=str(err))
 
     def _of_type(self, type_: type[ObjectT]) -> list[ObjectT]:
         return [one.object for one in list(self._held.values()) if isinstance(one.object, type_)]
