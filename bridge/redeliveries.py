@@ -64,7 +64,7 @@ def own_headers(headers: Iterable[tuple[str, bytes]]) -> Headers:
 def redelivery_of(headers: Sequence[tuple[str, bytes]] | None) -> Redelivery:
     """Read what travels with a redelivered event. Raises: InvalidEvent naming every header that is wrong."""
     found = {name.removeprefix(PREFIX): value for name, value in headers or () if name.startswith(PREFIX)}
-    found = {"awaited": b"0", "belated": b"0"} | found
+    found = {"awaited": b"0", "belated": b"1" if found.get("replayed_from") else b"0"} | found  # as older records mean it
     faults: list[Fault] = []
     texts = {name: _text(found, name, faults) for name in _TEXTS}
     numbers = {name: _number(found, name, faults) for name in _NUMBERS}
