@@ -16,7 +16,7 @@ from bridge.registry.clients import create_client
 from bridge.registry.session import changing
 from bridge.registry.tenants import change_tenant
 from bridge.settings import Settings
-from tests.web_under_test import Reply
+from tests.web_under_test import Reply, until
 
 Ask = Callable[..., Reply]
 FORM = "application/x-www-form-urlencoded"
@@ -90,7 +90,7 @@ def token_of(ask: Ask, client: Client, **fields: str) -> Reply:
 
 
 def caller(ask: Ask, settings: Settings, tenant: str, **options: Any) -> Caller:
-    """Give a caller with a token of a new client."""
-    answer = token_of(ask, make_client(settings, tenant, **options))
-    assert answer.status == 200, answer.body
-    return Caller(ask, answer.json()["access_token"], tenant)
+    """Give a caller with a token of a new client, once the server knows the client: a change is everywhere within 2 s."""
+    client = make_client(settings, tenant, **options)
+    until(lambda: token_of(ask, client).status == 200, 2)
+    return Caller(ask, token_of(ask, client).json()["access_token"], tenant)
