@@ -90,7 +90,7 @@ def token_of(ask: Ask, client: Client, **fields: str) -> Reply:
 
 
 def caller(ask: Ask, settings: Settings, tenant: str, **options: Any) -> Caller:
-    """Give a caller with a token of a new client, once the server knows the client: a change is everywhere within 2 s."""
+    """Give a caller with a token of a new client, once the server knows the client."""
     client = make_client(settings, tenant, **options)
-    until(lambda: token_of(ask, client).status == 200, 2)
+    until(lambda: token_of(ask, client).status == 200)
     return Caller(ask, token_of(ask, client).json()["access_token"], tenant)
