@@ -10,11 +10,10 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
-from bridge.cloudevents import jsontext, producer, syntax
+from bridge.cloudevents import jsonmembers, jsontext, producer, syntax
 from bridge.domain.errors import Fault
 from bridge.domain.event import Event
 from bridge.domain.limits import ATTRIBUTES, BATCH_EVENTS
@@ -24,19 +23,6 @@ _string_of = msgspec.json.Decoder(str).decode
 _INTEGER = re.compile(rb"-?\d{1,10}\Z")
 _STRINGS = frozenset({"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"})
 _CHARSETS = {"": "utf-8", "utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
-
-
-class _Name:
-    """A member's name with an identity of its own, so that a dictionary of them keeps a name that is repeated."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class _TooMany(Exception):
-    """The object has more members than an event may have; the rest was not looked at."""
 
 
 def read(body: bytes) -> tuple[list[Event], list[Fault]]:
@@ -66,41 +52,17 @@ def read_batch(body: bytes) -> tuple[list[Event], list[Fault]]:
 def _event(text: bytes, at: str) -> tuple[Event, list[Fault]]:
     """Read one event from well-formed JSON; what it gives means nothing where it has faults."""
     try:
-        members = _members(text)
+        found = jsonmembers.members(text, ATTRIBUTES + 2)  # data and data_base64 are members too
     except msgspec.ValidationError:
         return Event({}), [Fault(at, "must be an object")]
-    except _TooMany:
+    except jsonmembers.TooMany:
         return Event({}), [Fault(at, f"has more than {ATTRIBUTES} attributes")]
-    values: dict[str, bytes] = {}
-    faults: dict[str, str] = {}
-    for name, value in members:
-        if name in values:
-            faults[name] = "is given twice"
-        values[name] = value
+    values, faults = jsonmembers.once(found)
     attributes = _attributes(values, faults)
     data = _data(values, attributes, faults)
     for name, fault in producer.attribute_faults(attributes):
         faults.setdefault(name, fault)
-    return Event(attributes, data), [Fault(f"{at}/{_escaped(name)}", fault) for name, fault in faults.items()]
-
-
-def _members(text: bytes) -> list[tuple[str, bytes]]:
-    """
-    Split an object into its names and the exact bytes of their values, repeated names included.
-
-    Raises: msgspec.ValidationError where it is no object, _TooMany where it has more members than an event may have.
-    """
-    left = ATTRIBUTES + 2  # data and data_base64 are members too
-
-    def name_of(_: Any, name: str) -> _Name:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise _TooMany
-        return _Name(name)
-
-    members = msgspec.json.decode(text, type=dict[_Name, msgspec.Raw], dec_hook=name_of)
-    return [(name.text, bytes(value)) for name, value in members.items()]
+    return Event(attributes, data), [Fault(at + jsonmembers.pointer(name), fault) for name, fault in faults.items()]
 
 
 def _attributes(values: Mapping[str, bytes], faults: dict[str, str]) -> dict[str, str]:
@@ -171,8 +133,3 @@ def _text(value: bytes, content_type: str, faults: dict[str, str]) -> bytes:
         except UnicodeEncodeError as err:
             faults.setdefault("data", f"has a character that {charset} lacks, at position {err.start}")
     return b""
-
-
-def _escaped(name: str) -> str:
-    """Write a member's name as a part of a JSON Pointer (RFC 6901 section 3)."""
-    return name.replace("~", "~0").replace("/", "~1")

@@ -40,7 +40,7 @@ def pointers(raised: pytest.ExceptionInfo[InvalidEvent]) -> set[str]:
 
 
 def test_a_submitted_event_keeps_what_the_producer_said() -> None:
-    draft = translate.submitted(wire.EventRequest("/shop/1", "order.created", b'{"a": 1}'), ORIGIN)
+    draft = translate.submitted(wire.EventRequest("/shop/1", "order.created", b'{"a": 1}'), [], ORIGIN)
     assert draft.born
     assert draft.data == b'{"a": 1}'
     assert draft.attributes == {
@@ -71,17 +71,24 @@ def test_any_event_source_becomes_a_uri_reference(given: str, source: str) -> No
 
 def test_a_correlation_id_counts_only_from_a_caller_who_may_choose_it() -> None:
     request = wire.EventRequest("s", "t", b'{"_fxcid": "mine"}')
-    assert translate.submitted(request, ORIGIN).correlation_id == ""
-    assert translate.submitted(request, TRUSTED).correlation_id == "mine"
+    assert translate.submitted(request, [], ORIGIN).correlation_id == ""
+    assert translate.submitted(request, [], TRUSTED).correlation_id == "mine"
 
 
-@pytest.mark.parametrize("value", ["7", '""', '"a/b"', '"\\u0000"', json.dumps("x" * 257), "null"])
+@pytest.mark.parametrize("value", ["7", '""', '"a/b"', '"."', '".."', '"\\u0000"', json.dumps("x" * 257), "null"])
 def test_a_wrong_correlation_id_is_refused_from_who_may_and_ignored_from_who_may_not(value: str) -> None:
     request = wire.EventRequest("s", "t", f'{{"_fxcid": {value}}}'.encode())
-    assert translate.submitted(request, ORIGIN).correlation_id == ""
+    assert translate.submitted(request, [], ORIGIN).correlation_id == ""
     with pytest.raises(InvalidEvent) as raised:
-        translate.submitted(request, TRUSTED)
+        translate.submitted(request, [], TRUSTED)
     assert pointers(raised) == {"/payload/_fxcid"}
+
+
+def test_faults_of_the_shape_and_of_what_is_said_in_it_are_named_together() -> None:
+    body = {"event_source": 5, "event_type": "x" * 9000, "payload": {"_fxcid": 7}}
+    with pytest.raises(InvalidEvent) as raised:
+        translate.submitted(*wire.read_event(json.dumps(body).encode()), TRUSTED)
+    assert pointers(raised) == {"/event_source", "/event_type", "/payload/_fxcid"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +123,11 @@ def test_an_organizations_webhook_is_ordered_by_the_organization() -> None:
     draft = translate.webhook(b'{"repository": null, "organization":{"login":"acme"}}', "member", None, ORIGIN)
     assert draft.attributes["partitionkey"] == "acme"
     assert draft.born
+
+
+def test_a_name_that_is_no_name_orders_nothing() -> None:
+    draft = translate.webhook(json.dumps({"repository": {"full_name": "x" * 9000}}).encode(), "push", "d", ORIGIN)
+    assert "partitionkey" not in draft.attributes
 
 
 def test_other_webhooks_have_the_sources_type_or_the_common_one() -> None:

@@ -114,7 +114,7 @@ async def _take(request: Request, services: Services, read: Callable[[Request, t
 
 def _submitted(request: Request, origin: translate.Origin) -> Draft:
     _demand_json(request)
-    return translate.submitted(wire.read_event(request.body), origin)
+    return translate.submitted(*wire.read_event(request.body), origin)
 
 
 def _generic(request: Request, origin: translate.Origin) -> Draft:

@@ -41,12 +41,15 @@ class Origin:
     may_correlate: bool
 
 
-def submitted(request: wire.EventRequest, origin: Origin) -> Draft:
-    """Translate `POST /fx/events`."""
+def submitted(request: wire.EventRequest, faults: list[Fault], origin: Origin) -> Draft:
+    """
+    Translate `POST /fx/events`; `faults` are those that reading it has found.
+
+    Raises: InvalidEvent with every fault.
+    """
     source = source_of(request.event_source)
-    faults = _too_long("/event_source", source) + _too_long("/event_type", request.event_type)
     correlation, more = _correlation(wire.peek(request.payload), "/payload", origin)
-    _refuse(faults + more)
+    _refuse([*faults, *_too_long("/event_source", source), *_too_long("/event_type", request.event_type), *more])
     values = _born(origin) | {"source": source, "type": request.event_type}
     return Draft(values, request.payload, born=True, correlation_id=correlation)
 
@@ -140,16 +143,17 @@ def _correlation(seen: wire.Peek, at: str, origin: Origin) -> tuple[str, list[Fa
     if not origin.may_correlate or not wire.given(seen.fxcid):
         return "", []
     text = wire.text_or_none(seen.fxcid)
-    if text is None or len(text) > CORRELATION_CHARS or "/" in text:  # a slash could not be asked for in /fx/cid/{cid}
-        limit = f"1 to {CORRELATION_CHARS} characters, without control characters and slashes"
+    if text is None or len(text) > CORRELATION_CHARS or "/" in text or text in (".", ".."):  # a step of the path /fx/cid/{cid}
+        limit = f"1 to {CORRELATION_CHARS} characters, without control characters and slashes, and not a dot or two"
         return "", [Fault(f"{at}/_fxcid", f"must be a text of {limit}")]
     return text, []
 
 
 def _github_owner(seen: wire.Peek) -> str | None:
-    """Keep a repository's events in order; those without a repository by their organization."""
+    """Keep a repository's events in order; those without a repository by their organization. Longer names are nobody's."""
     repository, organization = wire.names(seen.repository), wire.names(seen.organization)
-    return wire.text_or_none(repository.full_name) or wire.text_or_none(organization.login)
+    owner = wire.text_or_none(repository.full_name) or wire.text_or_none(organization.login)
+    return owner if owner and len(owner) <= ATTRIBUTE_CHARS else None
 
 
 def _token(pointer: str, text: str) -> list[Fault]:

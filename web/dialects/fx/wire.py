@@ -3,7 +3,7 @@
 The shapes of the FX document, read from bytes and written to bytes.
 
 Reading slices values out of the body without building or re-writing them, so that an event's data reaches Kafka as it was
-sent. It names every fault at once and raises nothing but InvalidEvent.
+sent. It finds every fault at once and raises nothing but InvalidEvent.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 import orjson
 
-from bridge.cloudevents import attributes, jsontext
+from bridge.cloudevents import attributes, jsonmembers, jsontext
+from bridge.cloudevents.jsonmembers import pointer
 from bridge.domain.errors import Fault, InvalidEvent
+from bridge.domain.limits import ATTRIBUTES
 
 EVENT_MEMBERS = ("event_source", "event_type", "payload")
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class EventRequest(msgspec.Struct, frozen=True):
@@ -50,22 +51,28 @@ _peek = msgspec.json.Decoder(Peek).decode
 _names = msgspec.json.Decoder(Names).decode
 
 
-def read_event(body: bytes) -> EventRequest:
-    """Read the body of `POST /fx/events`. Raises: InvalidEvent with every fault."""
+def read_event(body: bytes) -> tuple[EventRequest, list[Fault]]:
+    """
+    Read the body of `POST /fx/events`, and say everything that is wrong with it; what has a fault is empty.
+
+    Raises: InvalidEvent where it is no JSON, or no object.
+    """
     check_json(body)
     if not is_object(body):
         raise InvalidEvent(Fault("", "must be an object with event_source, event_type and payload"))
-    members = _members(body)
+    try:
+        members, twice = jsonmembers.once(jsonmembers.members(body, ATTRIBUTES))
+    except jsonmembers.TooMany:
+        raise InvalidEvent(Fault("", f"has more than {ATTRIBUTES} members; put your own into payload")) from None
     faults = [Fault(f"/{name}", "is required") for name in EVENT_MEMBERS if name not in members]
-    faults += [Fault(_pointer(name), "is not known here; put it into payload") for name in members if name not in EVENT_MEMBERS]
+    faults += [Fault(pointer(name), "is not known here; put it into payload") for name in members if name not in EVENT_MEMBERS]
+    faults += [Fault(pointer(name), fault) for name, fault in twice.items() if name in EVENT_MEMBERS]
     texts = {}
     for name in ("event_source", "event_type"):
         texts[name], fault = _text(members[name]) if name in members else ("", "")
-        if fault:
+        if fault and name not in twice:
             faults.append(Fault(f"/{name}", fault))
-    if faults:
-        raise InvalidEvent(*faults)
-    return EventRequest(texts["event_source"], texts["event_type"], bytes(members["payload"]))
+    return EventRequest(texts["event_source"], texts["event_type"], members.get("payload", b"null")), faults
 
 
 def check_json(body: bytes) -> None:
@@ -111,7 +118,7 @@ def write(value: Mapping[str, Any]) -> bytes:
     return orjson.dumps(value)
 
 
-def _text(raw: msgspec.Raw) -> tuple[str, str]:
+def _text(raw: msgspec.Raw | bytes) -> tuple[str, str]:
     """Give a member's text and what is wrong with it."""
     if not bytes(raw).startswith(b'"'):
         return "", "must be a text"
@@ -119,7 +126,3 @@ def _text(raw: msgspec.Raw) -> tuple[str, str]:
     if not text.strip():
         return "", "must not be empty"
     return text, attributes.text_fault(text)
-
-
-def _pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")
