@@ -48,7 +48,8 @@ def create_app(services: Services, loop: asyncio.AbstractEventLoop) -> Flask:
     app.register_error_handler(Exception, lambda err: _response(crash(err, g.request_id, g.route)))
     for route in table(services.settings).routes:
         view = _view(route, services, loop)
-        rule, name = re.sub(r"{(\w+)}", r"<\1>", route.path), f"{route.method} {route.path}".replace(".", "")
+        rule = re.sub(r"{(\w+)}", r"<\1>", re.sub(r"{(\w+)\*}", r"<path:\1>", route.path))
+        name = f"{route.method} {route.path}".replace(".", "")
         app.add_url_rule(rule, name, view, methods=[route.method], provide_automatic_options=False)
     app.register_blueprint(pages.blueprint(services, loop))
     app.register_blueprint(deadletters.blueprint(services, loop))

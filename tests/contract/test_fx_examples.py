@@ -140,6 +140,8 @@ ODD: tuple[dict[str, Any], ...] = tuple(
         ("GET", "/fx/cid/", {"X-API-KEY": "<api key>"}),
         ("GET", "/fx/cid/%ff", {"X-API-KEY": "<api key>"}),
         ("GET", "/fx/cid/a%20b", {"X-API-KEY": "<api key>"}),
+        ("GET", "/fx/cid/a%2Fb/", {"X-API-KEY": "<api key>"}),
+        ("GET", "/fx/cid/%2Fa", {"X-API-KEY": "<api key>"}),
         ("POST", "/fx/events", {"X-API-KEY": "<api key>", "Content-Encoding": "gzip"}),
         ("POST", "/fx/events", {"X-API-KEY": "\xe4"}),
         ("GET", "/livez", {}),

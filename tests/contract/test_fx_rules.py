@@ -235,6 +235,13 @@ def test_another_tenants_events_are_unknown(server: Server, acme: Tenant, globex
     assert server.ask("GET", f"/fx/cid/{cid}", X_API_KEY=globex.key).status == 404
 
 
+def test_a_correlation_id_of_another_door_may_have_slashes(server: Server, acme: Tenant) -> None:
+    named = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t", "ce_correlationid": "orders/7/a b"}
+    assert server.ask("POST", "/events", b"{}", X_API_KEY=acme.key, Content_Type="application/json", **named).status == 202
+    for path in ("/fx/cid/orders/7/a%20b", "/fx/cid/orders%2F7%2Fa%20b"):
+        assert server.ask("GET", path, X_API_KEY=acme.key).json() == {"cid": "orders/7/a b", "executions": []}
+
+
 def test_what_was_answered_can_be_read_at_once(server: Server, acme: Tenant) -> None:
     def post_and_read(_: int) -> int:
         cid = submit(server, EVENT, X_API_KEY=acme.key).json()["cid"]

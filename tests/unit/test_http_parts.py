@@ -93,6 +93,15 @@ def test_the_table_prefers_exact_paths_and_wants_whole_segments() -> None:
         Table([exact, Route("GET", "/a/b", handler, "other")])
 
 
+def test_a_last_parameter_may_take_slashes() -> None:
+    route = Route("GET", "/a/{x*}", handler, "fx")
+    table = Table([route])
+    assert table.find("GET", "/a/b") == (route, {"x": "b"})
+    assert table.find("GET", "/a/b/c/") == (route, {"x": "b/c/"})
+    for method, path in (("POST", "/a/b"), ("GET", "/a/"), ("GET", "/a"), ("GET", "/a//b"), ("GET", "/b/a/c")):
+        assert table.find(method, path) is None
+
+
 @pytest.mark.parametrize(
     ("headers", "error"),
     [

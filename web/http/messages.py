@@ -54,7 +54,8 @@ class Route:
     """
     One operation of a dialect.
 
-    `path` is a template such as `/fx/cid/{cid}`; a parameter is one non-empty segment. `dialect` labels metrics and logs.
+    `path` is a template such as `/fx/executions/{execution_id}`; a parameter is one non-empty segment, and the rest of the path
+    with its slashes where it ends the template as `{cid*}`. `dialect` labels metrics and logs.
     `reads_body` routes demand a Content-Length within the limit, the others refuse a body; `max_body` is a limit of the dialect's
     own, in bytes (0: the setting's). `failure` writes its errors in its own form; None: as problem documents.
     """

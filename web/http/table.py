@@ -21,8 +21,12 @@ class Table:
         self.routes = tuple(routes)
         self._exact: dict[tuple[str, str], Route] = {}
         self._templates: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
+        self._rests: list[tuple[str, str, Route]] = []
         for route in self.routes:
-            if "{" in route.path:
+            if route.path.endswith("*}"):
+                before, _, name = route.path[:-2].rpartition("{")
+                self._rests.append((before, name, route))
+            elif "{" in route.path:
                 parts = route.path.split("/")
                 self._templates.setdefault((route.method, len(parts)), []).append((parts, route))
             elif self._exact.setdefault((route.method, route.path), route) is not route:
@@ -38,6 +42,10 @@ class Table:
             params = _fit(parts, given)
             if params is not None:
                 return candidate, params
+        for before, name, candidate in self._rests:
+            rest = path.removeprefix(before)
+            if candidate.method == method and rest != path and rest[:1] not in ("", "/"):
+                return candidate, {name: rest}
         return None
 
 

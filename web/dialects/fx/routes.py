@@ -135,6 +135,6 @@ ROUTES = (
     Route("POST", "/fx/events/generic", submit_generic, "fx", reads_body=True),
     Route("POST", "/fx/events/webhook", receive_webhook, "fx", reads_body=True),
     Route("POST", "/fx/events/webhook/{source}", receive_webhook, "fx", reads_body=True),
-    Route("GET", "/fx/cid/{cid}", show_correlation, "fx"),
+    Route("GET", "/fx/cid/{cid*}", show_correlation, "fx"),
     Route("GET", "/fx/executions/{execution_id}", show_execution, "fx"),
 )
