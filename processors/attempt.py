@@ -164,7 +164,7 @@ class Attempt(Succession):
         lives = journal.suspects.get(self.execution_id, 0)
         self.suspect = lives >= SUSPECT_LIVES
         if lives >= MOST_LIVES:
-            failure = Failure("crashed-worker", f"{lives} lives of the worker have ended while it ran")
+            failure = Failure("crashed-worker", journal.story(self.execution_id))
             asyncio.get_running_loop().call_soon(self.ended, failure)
         elif self.suspect:
             self.task = caller.call_suspect(self.process, event, context, self.ended, begun)
@@ -196,11 +196,12 @@ class Attempt(Succession):
 
     def ended(self, outcome: object) -> None:
         """Publish what the outcome asks for, unless the partition was taken away meanwhile."""
+        story = self.around.journal.story(self.execution_id) if self.suspect else ""
         self.around.journal.end(self.execution_id)
         if self.window.alive:
             now = now_ms()
             if self.suspect:
-                outcome = convicted(outcome)
+                outcome = convicted(outcome, story)
             first = OUTPUTS if self.journeys_ended else 0
             verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now, first))
             if verdict.status is Status.PENDING:

@@ -25,6 +25,7 @@ from bridge.kafka.producer import ANY_PARTITION
 from bridge.notifications.deliveries import WEBHOOK, webhook_of
 from processors import messages, notices, records, tasks
 from processors.clock import now_ms
+from processors.codes import known_code
 from processors.ending import doubt
 from processors.outbox import Record, Report
 from processors.outputs import Output
@@ -223,26 +224,3 @@ def _duration(process: str) -> Any:
 
 def _index(ref: tuple[int, ResultRef]) -> int:
     return ref[0]
-
-
-CODES = frozenset(
-    {
-        "exception",
-        "timeout",
-        "crashed",
-        "out-of-memory",
-        "retry-later",
-        "result-too-large",
-        "not-serialisable",
-        "invalid-outcome",
-        "invalid-config",
-        "process-unknown",
-        "payload-too-large",
-        "too-many-journeys",
-    }
-)
-
-
-def known_code(code: str) -> str:
-    """Bound a metric's label: a process may reject with any code it likes."""
-    return code if not code or code in CODES else "rejected"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge import logs
+from bridge.domain.moments import iso
 from bridge.settings import Settings
 
 SLOTS: Final = 4096  # twice what a worker holds at once
@@ -63,6 +64,13 @@ class Journal:
             else:
                 self._map[at : at + SLOT] = _EMPTY
                 self._free.append(slot)
+
+    def story(self, execution_id: str) -> str:
+        """Tell what a suspect is suspected of."""
+        at = self._slot_of[execution_id] * SLOT
+        first_s = int.from_bytes(self._map[at : at + SLOT][_TIME], "big")
+        lives, first = self.suspects[execution_id], iso(first_s * 1000)
+        return f"{lives} lives of the worker ended while it ran, which it first did at {first}"
 
     def begin(self, execution_id: str) -> None:
         """Note that an execution runs now."""

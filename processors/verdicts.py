@@ -88,10 +88,10 @@ def judge(outcome: object, cause: Cause) -> Verdict:
         return failed("invalid-outcome", f"run() returned a {type(outcome).__name__} that cannot be read: {said(err)}")
 
 
-def convicted(outcome: object) -> object:
-    """Judge what a suspect left in its child process: whoever ends that as well does not get another worker."""
+def convicted(outcome: object, story: str) -> object:
+    """Judge what a suspect, with its story, left in its child process: who ends that as well does not get another worker."""
     if isinstance(outcome, Failure) and outcome.code in ("crashed", "out-of-memory"):
-        return Failure("crashed-worker", f"it ran each time the worker died, and then ended a child process: {outcome.reason}")
+        return Failure("crashed-worker", f"{story}, and then it ended a child process: {outcome.reason}")
     return outcome
 
 

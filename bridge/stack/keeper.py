@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from bridge.stack.part import Part
 
-PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+PAUSES_S = (0.1, 0.5, 1.0, 2.0)
+"""With the longest of them, a worker that is ended again and again is still back within 5 s each time."""
 STEADY_S = 10.0
 """A life of this length makes the next end count as the first."""
 

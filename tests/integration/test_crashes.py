@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,9 @@ from tests.integration.workers import Aftermath, Sender, event, headers, site, w
 BACK_S = 5.0
 """Within this time a worker that was ended is back, where it has the machine to itself."""
 
-APART = "it ran each time the worker died, and then ended a child process: "
-AGAIN = "3 lives of the worker have ended while it ran"
+PAST = r"crashed-worker: {} lives of the worker ended while it ran, which it first did at (\S+Z)"
+APART = PAST.format(2) + ", and then it ended a child process: .+"
+AGAIN = PAST.format(3)
 
 
 @pytest.mark.timeout(120)  # a child process takes seconds to begin on a busy machine
@@ -37,7 +40,7 @@ def test_what_ends_the_worker_is_set_aside(
     all_ = [([bad], process), (good, process), (quick, "quick"), (slow, "slow")]
     away = list[float]()
     with working(stack, settings, tmp_path) as worker:
-        sender = Sender(settings)
+        sender, sent_at = Sender(settings), time.time()
         sender.send(*slow, *good[:20], *quick[:20], bad, *good[20:], *quick[20:])
         sender.flush()
         while not all(final(settings, events, name) for events, name in all_):
@@ -55,7 +58,9 @@ def test_what_ends_the_worker_is_set_aside(
             assert states == {Status.COMPLETED}, (name, told[ids.execution_id(one.key, name)])
     (last,) = [state for state in told[ids.execution_id(bad.key, process)] if state.status.final]
     assert last.status is Status.FAILED
-    assert last.reason.startswith(f"crashed-worker: {reason}")
+    told_at = re.fullmatch(reason, last.reason)
+    assert told_at, last.reason
+    assert sent_at - 1 < datetime.fromisoformat(told_at[1]).timestamp() <= time.time()
     (letter,) = found.letters[last.execution_id]
     assert letter.value() == bad.data
     assert headers(letter)["dl_code"] == "crashed-worker"
