@@ -24,7 +24,7 @@ from bridge.settings import Settings
 from bridge.stack.keeper import Keeper
 from processors.lastwords import REASONS
 from tests.conftest import StackOfTests
-from tests.integration.workers import PATIENCE_S, Aftermath, Sender, Worker, event, settled, site, until
+from tests.integration.workers import PATIENCE_S, Aftermath, Sender, Worker, event, finished, settled, site, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -34,6 +34,7 @@ SILENT_S = 8.0
 """More than a stall, and less than a session: nobody has to leave the group."""
 PARTITIONS = 4
 EVERY_S = 0.02
+LOOK_EVENTS = 20
 HICCUP_S = 2.0
 """A pause of a busy machine; any restart takes longer, and so does a stall."""
 
@@ -104,6 +105,14 @@ class Pair:
             time.sleep(EVERY_S)
         self._sender.flush()
 
+    def shared(self, first: int) -> bool:
+        """Say whether each worker has ended an event of its half of the partitions, of those sent from the first one on."""
+        if len(self.sent) - first < 4 * PARTITIONS or len(self.sent) % LOOK_EVENTS:
+            return False
+        keys = {one.key for one in self.sent[first:]}
+        newest = {one.event_position.partition: one.worker[-1] for one in finished(self.settings) if one.event_key in keys}
+        return sorted(newest.values()) == ["0", "0", "1", "1"]
+
     def executions(self, sent: list[Event]) -> list[Execution]:
         """Give the final record of each event, of which there is exactly one, in the order of their ends."""
         after, keys = Aftermath.of(self.settings), {one.key for one in sent}
@@ -151,7 +160,8 @@ def pair(stack: StackOfTests, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_a_worker_that_stands_still_is_replaced(pair: Pair, stall: str) -> None:
     stalling, before, known = pair.stalling, pair.stalling.stalls(), len(pair.stalling.lines())
     first, said = len(pair.sent), len(pair.said)
-    pair.send_until(lambda: len(pair.sent) > first + 4 * PARTITIONS, "all partitions have some")
+    # A worker that is ready may still have a rebalance before it, which would undo what is ordered now.
+    pair.send_until(lambda: pair.shared(first), "each worker has its share")
     began = time.time()
     stalling.order(stall)
     pair.send_until(lambda: len(pair.said) > said, "the supervisor notices its end")

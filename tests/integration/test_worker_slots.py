@@ -10,15 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge import topics
 from bridge.domain import ids
 from bridge.domain.event import Event
-from bridge.domain.execution import Execution, Status
-from bridge.executions import decode
+from bridge.domain.execution import Status
 from bridge.settings import Settings
-from tests.chaos.topics import records
 from tests.conftest import StackOfTests
-from tests.integration.workers import Aftermath, Sender, Worker, event, forget_member, settled, site, until
+from tests.integration.workers import Aftermath, Sender, Worker, event, finished, forget_member, settled, site, until
 
 EVERY_S = 0.01
 
@@ -47,12 +44,6 @@ class Load:
         finally:
             self._ended.set()
             self._thread.join()
-
-
-def finished(settings: Settings) -> list[Execution]:
-    """Read the execution records that there are now."""
-    found = records(settings.kafka.bootstrap_servers, topics.EXECUTIONS.name(settings))
-    return [decode(record.value() or b"") for record in found]
 
 
 def busy(settings: Settings, slot: str, since_ms: int) -> set[int]:

@@ -180,6 +180,12 @@ def headers(record: Message) -> dict[str, str]:
     return found
 
 
+def finished(settings: Settings) -> list[Execution]:
+    """Read the execution records that there are now."""
+    found = records(settings.kafka.bootstrap_servers, topics.EXECUTIONS.name(settings))
+    return [decode(record.value() or b"") for record in found]
+
+
 def settled(settings: Settings) -> bool:
     """Say whether every event and redelivery is finished and committed: what it caused was stored before that."""
 
