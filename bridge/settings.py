@@ -161,7 +161,9 @@ class Settings(BaseSettings):
         pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$",
         description="Tenant for which anybody may use Flow's API without a token; empty: nobody.",
     )
-    max_body_bytes: int = Field(limits.BODY_BYTES, ge=1024, le=5 * limits.MIB, description="Largest request body of the doors.")
+    max_body_bytes: int = Field(
+        limits.BODY_BYTES, ge=1024, le=limits.MOST_BODY_BYTES, description="Largest request body of the doors."
+    )
     read_timeout_s: float = Field(
         5.0, gt=0, le=60, description="A request's headers, and then its body, must arrive within this time."
     )

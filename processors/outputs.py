@@ -14,7 +14,7 @@ from bridge.cloudevents.attributes import text_fault
 from bridge.cloudevents.kafka import headers_of, record_key
 from bridge.domain import ids
 from bridge.domain.event import Event
-from bridge.domain.limits import DATA_BYTES, OUTPUTS, RESULT_BYTES
+from bridge.domain.limits import ATTRIBUTE_CHARS, DATA_BYTES, OUTPUTS, RESULT_BYTES
 from bridge.domain.moments import iso
 from bridge.sdk import AwaitJourneys, Completed, Emit, Result
 
@@ -134,9 +134,8 @@ def _described(thing: Any, kind: type[Result | Emit], cause: Cause, where: str) 
         attributes["subject"] = _text(thing.subject, f"{where}.subject")
     if thing.content_type:
         attributes["datacontenttype"] = _text(thing.content_type, f"{where}.content_type")
-    size = len(value) + sum(len(text) for text in attributes.values())
-    if size > RESULT_BYTES:
-        raise Unpublishable("result-too-large", f"{where} has {size} bytes; at most {RESULT_BYTES} are published")
+    if len(value) > RESULT_BYTES:
+        raise Unpublishable("result-too-large", f"{where} has {len(value)} bytes; at most {RESULT_BYTES} are published")
     return attributes, value
 
 
@@ -149,6 +148,8 @@ def value_of(thing: Any, kind: type[Result | Emit], where: str) -> bytes:
 
 def _text(value: Any, where: str) -> str:
     fault = text_fault(value) if isinstance(value, str) and value else "must be a text that is not empty"
+    if not fault and len(value) > ATTRIBUTE_CHARS:
+        fault = f"is longer than {ATTRIBUTE_CHARS} characters"
     if fault:
         raise Unpublishable("invalid-outcome", f"{where} {fault}")
     text: str = value

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from bridge.domain.execution import Status
-from bridge.domain.limits import REASON_BYTES, RESULT_BYTES
+from bridge.domain.limits import REASON_BYTES, STATE_BYTES
 from bridge.sdk import AwaitJourneys, Completed, Rejected, RetryLater, Skipped
 from processors.outputs import Cause, Output, Unpublishable, kept, outputs_of
 
@@ -142,8 +142,8 @@ def failed(code: str, reason: str) -> Verdict:
 
 def keeping(verdict: Verdict, kept: bytes) -> Verdict:
     """Give the verdict of an execution that has changed its state."""
-    if len(kept) > RESULT_BYTES:
-        return failed("result-too-large", f"the state has {len(kept)} bytes of JSON; at most {RESULT_BYTES} are kept")
+    if len(kept) > STATE_BYTES:
+        return failed("result-too-large", f"the state has {len(kept)} bytes of JSON; at most {STATE_BYTES} are kept")
     return msgspec.structs.replace(verdict, kept=kept)
 
 

@@ -145,7 +145,7 @@ class Abuser(Process[Options]):
         os._exit(1)
 
     def bloats(self, event: Event, context: Context[Options]) -> Outcome:
-        return Completed(results=[Result("big", b"x" * 1_500_000)])
+        return Completed(results=[Result("big", b"x" * 6_000_000)])
 
     def bloats_in_all(self, event: Event, context: Context[Options]) -> Outcome:
         return Completed(results=[Result("big", b"x" * 1_000_000) for _ in range(10)])

@@ -124,6 +124,18 @@ class TooLarge(Refused):
         self.limit = limit
 
 
+class TreeTooLarge(Refused):
+    """More is tied together by a correlation id than one look-up shows."""
+
+    code, title, status = "tree-too-large", "Too much to be shown at once", 422
+
+    def __init__(self, members: int) -> None:
+        super().__init__(
+            f"The correlation id ties more than {members} events and executions together, or too many bytes of them; "
+            "look single events up, or read the topic of executions."
+        )
+
+
 class UnsupportedMedia(Refused):
     """The content type or content encoding is not one that this route reads."""
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 BODY_BYTES = 1 * MIB  # default of the setting; what a door reads at most
-RESULT_BYTES = 1 * MIB  # the data of one result
+MOST_BODY_BYTES = 5 * MIB  # what the setting may be at most, and what the Buildable dialect reads
+RESULT_BYTES = MOST_BODY_BYTES  # the data of one result: whatever a door takes can be published whole
+STATE_BYTES = 1 * MIB  # what a process keeps of one key
 DATA_BYTES = 64 * 1024  # the JSON that a process keeps with an execution
 OUTPUTS = 1000  # results and emitted events of one execution
 ANSWER_BYTES = 8 * MIB  # an outcome with all its results, as it leaves a child process
@@ -19,6 +21,7 @@ ATTRIBUTE_CHARS = 8192  # the value of one attribute
 JSON_DEPTH = 500  # arrays and objects within one another; Python's own parsers stop before 1000
 LOOP_BYTES = 64 * 1024  # larger bodies are parsed off the event loop: orjson holds the GIL
 CORRELATION_CHARS = 256  # a correlation id that a caller may choose
+TREE_MEMBERS = 20_000  # events and executions that the look-up of a correlation id shows
 CONFIRM_S = 4.0  # how long a produce may wait for the broker's report
 ANSWER_S = 5.0  # how long any accepting request may take
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Final
 
 import pluggy
 
@@ -21,6 +21,8 @@ from bridge.hosting.rules import faults_of
 from bridge.sdk.hooks import ENTRY_POINTS, PROJECT, Hooks
 from bridge.sdk.process import AnyProcess, Process
 from bridge.topics import Topic, lane, results, state
+
+HOOKS: Final = tuple(name for name in vars(Hooks) if not name.startswith("_"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +160,27 @@ def _contributed(entry_point: metadata.EntryPoint) -> list[Any]:
         plugin = entry_point.load()
     except (Exception, SystemExit) as err:  # the edge to foreign code: whatever its import does is this plugin's fault
         raise _Broken(f"cannot import {entry_point.value!r}: {_said(err)}; mend or uninstall the package") from err
+    misfits = [f"there is no hook {name!r}" for name in _unknown_hooks(manager, plugin)]
     try:
         manager.register(plugin, entry_point.name)
-        manager.check_pending()
+        if not misfits:
+            manager.check_pending()
     except (pluggy.PluginValidationError, TypeError, ValueError) as err:
-        hooks = ", ".join(name for name in vars(Hooks) if not name.startswith("_"))
-        raise _Broken(f"a hook does not fit: {_said(err)}; the hook is {hooks}(), without parameters") from err
+        misfits.append(f"a hook does not fit: {_said(err)}")
+    if misfits:
+        raise _Broken(f"{'; '.join(misfits)}; the hook is {', '.join(HOOKS)}(), without parameters")
     if not manager.get_hookcallers(plugin):
         raise _Broken(f"{entry_point.value!r} has no bridge_processes hook; decorate the function with @hookimpl")
     try:
         return [process for returned in manager.hook.bridge_processes() for process in _plain(returned)]
     except (Exception, SystemExit) as err:  # foreign code again
         raise _Broken(f"bridge_processes failed: {_said(err)}; it must be a plain function that returns a list") from err
+
+
+def _unknown_hooks(manager: pluggy.PluginManager, plugin: Any) -> list[str]:
+    """Name all of them: `check_pending` stops at one."""
+    options = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+    return [name for name, given in options.items() if given and name not in HOOKS and not given["optionalhook"]]
 
 
 def _plain(returned: Any) -> Any:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from bridge.domain.errors import ViewUnavailable
@@ -48,18 +48,17 @@ async def read(pipe: Pipe, keys: Keys, commands: Sequence[Command]) -> list[Any]
     return replies[1:]
 
 
-async def members(pipe: Pipe, keys: Keys, key: str, first: Any) -> set[bytes]:
+async def pages(pipe: Pipe, keys: Keys, key: str, first: Any) -> AsyncIterator[list[bytes]]:
     """
-    Give all members of a set, page by page after its `first` one, so that a huge set stops nobody else.
+    Give the members of a set, page by page, so that a huge set stops nobody else; one may come in two pages.
 
     Shape: `first` is the reply to `page(key)`; sets of up to a hundred members fit into it.
     """
     cursor, found = first
-    everything = set(found)
+    yield found
     while cursor != b"0":
         ((cursor, found),) = await read(pipe, keys, [page(key, cursor)])
-        everything.update(found)
-    return everything
+        yield found
 
 
 async def entries(pipe: Pipe, keys: Keys, names: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:

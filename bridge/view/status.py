@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from bridge import executions, summaries
-from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.errors import NotFound, TreeTooLarge, ViewUnavailable
 from bridge.domain.execution import Execution, Position
+from bridge.domain.limits import TREE_MEMBERS
 from bridge.domain.view import UNCONFIRMED_S, EventSummary, EventView, Tree, expected, in_order
 from bridge.redis.keys import Keys, read_known
 from bridge.redis.pipe import Pipe
-from bridge.redis.reading import Command, members, page, read
+from bridge.redis.reading import PAGE_BYTES, Command, page, pages, read
 from bridge.settings import Settings
 from bridge.topics import EVENTS
 
 CHUNK: Final = 200  # values of one MGET: each may be a megabyte
+LARGE: Final = 1000  # members of a tree that takes memory and time enough to be looked up alone
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.025, 0.25
 
 
@@ -65,6 +68,7 @@ class StatusView:
         self._pipe, self._keys = pipe, Keys(settings.topic_prefix)
         self._passed: Command = ("HGETALL", self._keys.passed)
         self._topic = EVENTS.name(settings)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def event(self, tenant: str, key: str) -> EventView:
         """Look an event up by its key. Raises: NotFound."""
@@ -76,12 +80,14 @@ class StatusView:
         tied = keys.correlation(tenant, found.summary.correlation_id)
         if tied != own:
             (first,) = await self._read([page(tied)])
-        names = _named(b"x:", await members(self._pipe, keys, tied, first))
-        passed = _pairs(gone)
-        shown = _shown(await self._states(tenant, names), {key: found}, passed)
-        return EventView(
-            found.summary, found.position, not found.waits(passed), in_order([e for e in shown if e.event_key == key])
-        )
+        passed, own_key, shown = _pairs(gone), key.encode(), dict[str, Execution]()
+        async for some in pages(self._pipe, keys, tied, first):
+            async for states in self._states(tenant, _named(b"x:", some)):
+                mine = [
+                    state for state in states if state[1] and own_key in state[1]
+                ]  # a tree may be large, and little of it ours
+                shown |= {e.execution_id: e for e in _shown(mine, {key: found}, passed) if e.event_key == key}
+        return EventView(found.summary, found.position, not found.waits(passed), in_order(list(shown.values())))
 
     async def event_by_id(self, tenant: str, source: str, event_id: str) -> EventView:
         """Look an event up by its producer's source and id. Raises: NotFound."""
@@ -108,17 +114,35 @@ class StatusView:
         return shown[0]
 
     async def correlation(self, tenant: str, correlation_id: str) -> Tree:
-        """Look up everything that one correlation id ties together. Raises: NotFound where nothing does."""
+        """
+        Look up everything that one correlation id ties together; a tenant's large ones one at a time.
+
+        Raises: NotFound where it ties nothing, TreeTooLarge.
+        """
         where = self._keys.correlation(tenant, correlation_id)
+        (size,) = await self._read([("SCARD", where)])
+        if size > TREE_MEMBERS:
+            raise TreeTooLarge(TREE_MEMBERS)
+        if size <= LARGE:
+            return await self._tree(tenant, correlation_id, where)
+        turn = self._turns.setdefault(tenant, asyncio.Lock())
+        async with turn:
+            return await self._tree(tenant, correlation_id, where)
+
+    async def _tree(self, tenant: str, correlation_id: str, where: str) -> Tree:
         clock, gone, first = await self._read([("TIME",), self._passed, page(where)])
-        tied = await members(self._pipe, self._keys, where, first)
-        events = _named(b"e:", tied)
+        tied = {member async for some in pages(self._pipe, self._keys, where, first) for member in some}
         found: dict[str, _Found] = {}
-        for some in _chunks(events):
+        for some in _chunks(_named(b"e:", tied)):
             for key, entry in zip(some, await self._read([self._entry(tenant, key) for key in some]), strict=True):
                 if (event := self._found(entry, clock)) is not None:
                     found[key] = event
-        shown = _shown(await self._states(tenant, _named(b"x:", tied)), found, _pairs(gone))
+        passed, shown, size = _pairs(gone), list[Execution](), 0
+        async for states in self._states(tenant, _named(b"x:", tied)):
+            shown += _shown(states, found, passed)
+            size += sum(len(value or b"") for _, value in states)
+            if size > PAGE_BYTES:
+                raise TreeTooLarge(TREE_MEMBERS)
         if not found and not shown:
             raise NotFound("No such correlation id.")
         summaries_ = sorted((f.summary for f in found.values()), key=lambda s: (s.accepted_ms, s.hops, s.key))
@@ -149,13 +173,11 @@ class StatusView:
     async def _read(self, commands: list[Command]) -> list[Any]:
         return await read(self._pipe, self._keys, commands)
 
-    async def _states(self, tenant: str, names: list[str]) -> list[tuple[str, bytes | None]]:
-        """Read the executions' values."""
-        values: list[bytes | None] = []
-        for some in _chunks([self._keys.execution(tenant, name) for name in names]):
-            (found,) = await self._read([("MGET", *some)])
-            values += found
-        return list(zip(names, values, strict=True))
+    async def _states(self, tenant: str, names: list[str]) -> AsyncIterator[list[tuple[str, bytes | None]]]:
+        """Read the executions' values, some at a time."""
+        for some in _chunks(names):
+            (found,) = await self._read([("MGET", *(self._keys.execution(tenant, name) for name in some))])
+            yield list(zip(some, found, strict=True))
 
     def _entry(self, tenant: str, key: str) -> Command:
         return ("HMGET", self._keys.event(tenant, key), "d", "p", "r")
@@ -201,7 +223,7 @@ def _execution(value: bytes) -> Execution:
     return executions.decode(value[value.index(b"|") + 1 :])
 
 
-def _named(kind: bytes, tied: set[bytes]) -> list[str]:
+def _named(kind: bytes, tied: Iterable[bytes]) -> list[str]:
     return sorted(member[2:].decode() for member in tied if member.startswith(kind))
 
 

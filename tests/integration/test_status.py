@@ -7,11 +7,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
 
-from bridge.domain.errors import NotFound, ViewUnavailable
+from bridge.domain.errors import NotFound, TreeTooLarge, ViewUnavailable
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Position, Status
 from bridge.domain.ids import execution_id
@@ -25,6 +26,7 @@ from bridge.redis.scripts import script
 from bridge.settings import Settings
 from bridge.summaries import summarise
 from bridge.topics import EVENTS
+from bridge.view import status
 from bridge.view.status import StatusView
 from tests.conftest import StackOfTests
 from tests.integration.view_facts import Door, make_event, make_execution, ms_now
@@ -164,6 +166,47 @@ async def test_a_large_tree_is_read_whole(desk: Desk) -> None:
     tree = await desk.status.correlation("acme", "big")
     assert [summary.key for summary in tree.events] == [event.key for event in events]
     assert {execution.execution_id for execution in tree.executions} == {execution.execution_id for execution in done}
+    assert (await desk.status.event("acme", events[700].key)).executions == (done[700],)
+
+
+async def tied(desk: Desk, name: str, first: int) -> list[Event]:
+    """Tie six executed events together, in the tenant `acme`."""
+    events = [make_event(n, correlation_id=name) for n in range(first, first + 6)]
+    for n, event in enumerate(events):
+        await desk.accept(event, desk.at(n))
+        await desk.record(make_execution(event, desk.at(n)), n)
+    return events
+
+
+async def test_a_tree_that_is_too_large_is_refused_and_its_events_are_not(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = await tied(desk, "too-large", 900)
+    assert len((await desk.status.correlation("acme", "too-large")).executions) == 6
+    for limit, least in (("TREE_MEMBERS", 11), ("PAGE_BYTES", 1000)):
+        with monkeypatch.context() as patched:
+            patched.setattr(status, limit, least)
+            with pytest.raises(TreeTooLarge):
+                await desk.status.correlation("acme", "too-large")
+            assert len((await desk.status.event("acme", events[3].key)).executions) == 1
+
+
+async def test_large_trees_of_a_tenant_are_looked_up_one_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await tied(desk, "large", 910)
+    tree, at_once, most = StatusView._tree, [0], [0]
+
+    async def watched(self: StatusView, *names: str) -> Any:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        found = await tree(self, *names)
+        at_once[0] -= 1
+        return found
+
+    monkeypatch.setattr(StatusView, "_tree", watched)
+    for large, together in ((1000, 5), (11, 1)):
+        monkeypatch.setattr(status, "LARGE", large)
+        most[0] = 0
+        found = await asyncio.gather(*(desk.status.correlation("acme", "large") for _ in range(5)))
+        assert {len(one.executions) for one in found} == {6}
+        assert most[0] == together
 
 
 async def test_unknown_names_and_other_tenants_are_not_found(desk: Desk) -> None:

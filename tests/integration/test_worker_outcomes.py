@@ -28,7 +28,7 @@ FAILURES = {
     "faulty.stubborn": ("timeout", "no outcome within 0.3 s, and the cancellation was ignored"),
     "faulty.rejects": ("bad-order", "no such order"),
     "faulty.retries": ("retry-later", "the shop is closed"),
-    "faulty.bloats": ("result-too-large", "results[0] has 1500"),
+    "faulty.bloats": ("result-too-large", "results[0] has 6000"),
     "faulty.unserialisable": ("not-serialisable", "data cannot be written as JSON"),
     "faulty.nonsense": ("invalid-outcome", "run() returned 'done'"),
     "faulty.raises-unsayable": ("exception", "Unsayable"),

@@ -90,7 +90,7 @@ class Faulty(Process[NoConfig]):
             case "retries":
                 return RetryLater("the shop is closed")
             case "bloats":
-                return Completed(results=[Result("big", b"x" * 1_500_000)])
+                return Completed(results=[Result("big", b"x" * 6_000_000)])
             case "unserialisable":
                 return Completed(data={"f": object()})
             case "nonsense":

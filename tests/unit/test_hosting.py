@@ -95,7 +95,8 @@ def test_two_distributions_with_one_process_name_are_both_named(install: Install
 def test_all_faults_of_all_plugins_come_together(install: Install) -> None:
     install("broken-import", "import nothing_of_this_name_exists")
     install("leaves", "raise SystemExit(3)")
-    install("misspelt", "@hookimpl\ndef bridge_proceses(): return []")
+    install("misspelt", "@hookimpl\ndef bridge_proceses(): return []\n@hookimpl\ndef bridge_other(): return []")
+    install("both", "@hookimpl\ndef a_hook(): return []\n@hookimpl\ndef bridge_processes(settings): return []")
     install("unmarked", "def bridge_processes(): return []")
     install("parameter", "@hookimpl\ndef bridge_processes(settings): return []")
     install("raises", "@hookimpl\ndef bridge_processes(): raise RuntimeError('no licence key')")
@@ -105,7 +106,8 @@ def test_all_faults_of_all_plugins_come_together(install: Install) -> None:
     for distribution, words in {
         "broken-import": "No module named 'nothing_of_this_name_exists'",
         "leaves": "SystemExit: 3",
-        "misspelt": "unknown hook 'bridge_proceses'",
+        "misspelt": "there is no hook 'bridge_other'; there is no hook 'bridge_proceses'; the hook is bridge_processes()",
+        "both": "there is no hook 'a_hook'; a hook does not fit: PluginValidationError",
         "unmarked": "decorate the function with @hookimpl",
         "parameter": "settings",
         "raises": "no licence key",

@@ -26,6 +26,7 @@ MEANING: dict[type[errors.BridgeError], str] = {
     errors.Conflict: "This source and id were used for an event with other content, or the thing was changed meanwhile.",
     errors.LengthRequired: "Send a Content-Length: bodies of unknown length (chunked) are not read.",
     errors.TooLarge: "The body is longer than EVB_MAX_BODY_BYTES; nothing of it was read.",
+    errors.TreeTooLarge: "A correlation id ties more together than one look-up shows. Look single events up, or read the topic.",
     errors.UnsupportedMedia: "The content type, its charset or the content encoding is none that this resource reads.",
     errors.TooManyRequests: "A rate window of the tenant is full; nothing was stored. Send again after `Retry-After` seconds.",
     errors.BridgeError: "A fault of ours. The log has the rest under the request's id.",

@@ -15,7 +15,7 @@ from bridge.claims.claims import Holder, Which
 from bridge.claims.lists import Listed, Query
 from bridge.cloudevents import syntax
 from bridge.domain.errors import NotFound, UnsupportedMedia
-from bridge.domain.limits import LOOP_BYTES, MIB
+from bridge.domain.limits import LOOP_BYTES, MOST_BODY_BYTES
 from web.dialects.buildable import requests, translate, wire
 from web.dialects.buildable.failures import answer_of
 from web.http.limits import quota_headers
@@ -24,7 +24,6 @@ from web.services import Services
 
 SECRET: Final = "x-buildable-secret"  # noqa: S105  the name of a header
 DIALECT: Final = "buildable"
-BODY_BYTES: Final = 5 * MIB
 JSON_ANSWER = (("content-type", "application/json"),)
 
 
@@ -159,5 +158,7 @@ def routes(prefix: str) -> tuple[Route, ...]:
     found = [Route("GET", "/", say_alive, DIALECT)]
     for before in dict.fromkeys(("", prefix)):
         for path, handler in OPERATIONS.items():
-            found.append(Route("POST", before + path, handler, DIALECT, reads_body=True, max_body=BODY_BYTES, failure=answer_of))
+            found.append(
+                Route("POST", before + path, handler, DIALECT, reads_body=True, max_body=MOST_BODY_BYTES, failure=answer_of)
+            )
     return tuple(found)
