@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from bridge import logs, topics
-from bridge.domain.errors import BrokerUnavailable, Conflict, Quota, TooManyRequests, ViewUnavailable
+from bridge.domain.errors import BrokerUnavailable, Conflict, Fault, InvalidEvent, Quota, TooManyRequests, ViewUnavailable
 from bridge.domain.limits import ANSWER_S, Window
 from bridge.domain.principal import Principal, Scope
 from bridge.domain.receipt import Accepted, Draft, Receipt
@@ -98,12 +98,14 @@ class Intake:
         Order:  kept per partition key, for requests that follow one another.
         Again:  the same event within `duplicate_window_s` gets an equal receipt, also while the first post is on its way;
                 the same id with other content is a conflict. A caller who goes away leaves the events on their way.
-        Raises: NotAllowed; InvalidEvent where a batch names an event twice; TooManyRequests and Conflict (nothing was
-                written); TooLarge; BrokerUnavailable (perhaps written: repeat with the same ids); ViewUnavailable.
+        Raises: NotAllowed; InvalidEvent where a batch names an event twice or never fits into a window; TooManyRequests and
+                Conflict (nothing was written); TooLarge; BrokerUnavailable (perhaps written: repeat with the same ids);
+                ViewUnavailable.
         """
         principal.require(WRITE)
         if len(drafts) > 1:
             require_distinct(drafts)
+            _require_fit(len(drafts), self._windows(principal.tenant))
         if not self._breaker.lets_through(self._loop.time()):
             raise BrokerUnavailable("Kafka has not confirmed anything for a second.")
         admission = self._begin(drafts, principal.tenant)
@@ -205,6 +207,14 @@ class Intake:
 def _receipt(entrant: Entrant) -> Receipt:
     given = entrant.event.attributes
     return Receipt(given["eventkey"], given["correlationid"], given["type"], entrant.accepted_ms)
+
+
+def _require_fit(events: int, windows: Sequence[Window]) -> None:
+    """Raises: InvalidEvent where a batch is more than a window ever takes: who sent it again would never come in."""
+    for window in windows:
+        if events > window.quota > 0:
+            few = f"the tenant may send {window.quota} in {window.seconds} s: send fewer at a time"
+            raise InvalidEvent(Fault("", f"has {events} events, and {few}"))
 
 
 def _too_many(tenant: str, quotas: tuple[Quota, ...], wait_s: int, events: int) -> TooManyRequests:

@@ -157,6 +157,14 @@ async def test_a_full_window_refuses_and_says_when_it_fits_again(door: Door) -> 
     assert len(stored(door.settings)) == 4
 
 
+async def test_a_batch_that_never_fits_is_told_so_and_counts_nowhere(door: Door) -> None:
+    door.windows = (Window(100, 3600), Window(3, 60))
+    with pytest.raises(InvalidEvent, match=r"has 4 events, and the tenant may send 3 in 60 s: send fewer at a time"):
+        await door.intake.accept([draft(str(n)) for n in range(4)], WRITER)
+    accepted = await door.intake.accept([draft(str(n)) for n in range(3)], WRITER)
+    assert [q.remaining for q in accepted.quotas] == [97, 0]
+
+
 async def test_a_repetition_counts_in_the_windows(door: Door) -> None:
     door.windows = (Window(2, 60),)
     await door.intake.accept([draft("1")], WRITER)
