@@ -12,9 +12,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
@@ -32,7 +32,9 @@ from bridge.stack.part import Part
 from bridge.stack.ports import LOOPBACK, free_port
 from bridge.stack.programs import Program
 from bridge.stack.stack import Stack
+from bridge.stack.valkey import ValkeyPart
 from tests.chaos.ledger import Target
+from tests.chaos.wire import Wire, WiredKafka
 from tests.conftest import as_environ
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +54,16 @@ class Layout:
     tenants: int = 4
     processes: Sequence[str] = ()
     plugins: Sequence[Path] = (PLUGIN,)
+    parts: Callable[[Stack], None] = lambda _: None
+    """Puts other parts into the place of a stack's own before they start."""
+
+    def wired(self) -> Layout:
+        """Give this layout with a network between the product and the broker."""
+        return replace(self, parts=_wired)
+
+    def appending(self) -> Layout:
+        """Give this layout with a Valkey that keeps what it was told until a second ago."""
+        return replace(self, parts=_appending)
 
 
 @dataclass
@@ -65,6 +77,7 @@ class Product:
     target: Target
     away: set[Part] = field(default_factory=set)
     ends: list[tuple[str, int]] = field(default_factory=list)
+    wire: Wire | None = None
     forgiven: set[int] = field(default_factory=set)
 
     @property
@@ -166,27 +179,47 @@ class Product:
 async def running(data: Path, layout: Layout) -> AsyncIterator[Product]:
     """Start a product in an empty directory, keep it alive, and end it with everything it started."""
     stack = Stack(data)
+    layout.parts(stack)
+    wire = Wire(stack.kafka) if isinstance(stack.kafka, WiredKafka) else None
     product: Product | None = None
     try:
         await asyncio.to_thread(stack.start)
-        product = await _assemble(stack, layout)
-        for program in (*product.webs, *product.workers):
-            program.spawn()
-        await asyncio.wait_for(product.answering(product.parts), 120)
-        keeping = asyncio.create_task(product.keep())
-        try:
-            yield product
-        finally:
-            keeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeping
+        async with wire.serving() if wire else nullcontext():
+            product = await _assemble(stack, layout, wire)
+            for program in (*product.webs, *product.workers):
+                program.spawn()
+            await asyncio.wait_for(product.answering(product.parts), 120)
+            keeping = asyncio.create_task(product.keep())
+            try:
+                yield product
+            finally:
+                keeping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await keeping
     finally:
         for program in (*product.webs, *product.workers) if product else ():
             program.kill()
         stack.close()
 
 
-async def _assemble(stack: Stack, layout: Layout) -> Product:
+def _wired(stack: Stack) -> None:
+    own = stack.kafka
+    stack.kafka = wired = WiredKafka(own._directory, stack.family, own.log, own._java)
+    wired.wire_port = free_port()
+
+
+def _appending(stack: Stack) -> None:
+    stack.valkey = AppendingValkey(stack.valkey._directory, stack.family, stack.valkey.log)
+
+
+class AppendingValkey(ValkeyPart):
+    """A Valkey that writes what it is told to its disk every second."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--appendonly", "yes", "--appendfsync", "everysec"]
+
+
+async def _assemble(stack: Stack, layout: Layout, wire: Wire | None) -> Product:
     plugins = os.pathsep.join(map(str, (*layout.plugins, ROOT)))
     environ = {
         "EVB_KAFKA__BOOTSTRAP_SERVERS": stack.kafka.bootstrap,
@@ -204,6 +237,8 @@ async def _assemble(stack: Stack, layout: Layout) -> Product:
     made = [topics.results(name) for name in layout.processes]
     await asyncio.to_thread(ensure_topics, settings, made)
     await asyncio.to_thread(_stamp_at_the_broker, settings, [topic.name(settings) for topic in made])
+    if wire:
+        environ["EVB_KAFKA__BOOTSTRAP_SERVERS"] = f"{LOOPBACK}:{wire.port}"
     webs, workers = [], []
     for n in range(layout.webs):
         webs.append(_program(stack, "web", n, environ | {"EVB_PORT": str(port := free_port()), "PYTHONPATH": plugins}, port))
@@ -211,7 +246,8 @@ async def _assemble(stack: Stack, layout: Layout) -> Product:
         own = {"EVB_WORKER_SLOT": str(n), "EVB_WORKER_HEALTH_PORT": str(port := free_port()), "PYTHONPATH": plugins}
         workers.append(_program(stack, "worker", n, environ | own, port))
     keys = await _tenants(settings, layout.tenants)
-    return Product(stack, settings, webs, workers, Target(tuple(f"http://{LOOPBACK}:{web.port}" for web in webs), keys))
+    target = Target(tuple(f"http://{LOOPBACK}:{web.port}" for web in webs), keys)
+    return Product(stack, settings, webs, workers, target, wire=wire)
 
 
 def _program(stack: Stack, role: str, number: int, environ: dict[str, str], port: int) -> Program:

@@ -37,7 +37,7 @@ SCENARIO = Scenario(
     "poison between good events",
     "Every 16th event makes its process raise in all three attempts, by turns with a load without such. Asked: poison ends in "
     "the dead letters after the attempts of its policy, and the good ones' p99 to the result grows by 20 % at most.",
-    Form(6_000, 100, 0),
+    Form(11_000, 150, 0),
     Form(60_000, 100, 0),
     play,
 )

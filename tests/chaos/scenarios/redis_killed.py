@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C4: Valkey, which keeps nothing, is killed and kept away for a while; the door goes on accepting."""
+"""
+C4: Valkey is killed and kept away for a while; the door goes on accepting.
+
+In C4 it keeps nothing; in C4a what it was told until about a second before, which is worse: it must not be taken for the whole.
+"""
 
 from __future__ import annotations
 
 import time
 
-from tests.chaos.scenarios.stage import Form, Scenario, Stage
+from tests.chaos.scenarios.stage import CHAOS, Form, Scenario, Stage
 
 LONGEST_S = 4.0
 
@@ -39,4 +43,14 @@ SCENARIO = Scenario(
     Form(5_000, 100, 5),
     Form(100_000, 100, 30),
     play,
+)
+APPENDING = Scenario(
+    "C4a",
+    "kill -9 Valkey with a log",
+    "As C4, with a Valkey that appends what it is told to a file, written to disk every second: it comes back without its last "
+    "moments. Asked: the same.",
+    Form(3_000, 100, 3),
+    Form(60_000, 100, 18),
+    play,
+    layout=CHAOS.appending(),
 )
