@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli.output import out, show_rows
+from bridge.cli.spelling import warn_of_unknown
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.registry.changes import Changes
 from bridge.registry.fields import ALL
@@ -34,7 +35,14 @@ def pause(
     data: Data = None,
 ) -> None:
     """Set a process's executions aside until it is resumed; holds in every worker within two seconds."""
-    made = _decide(data, lambda changes: pause_(changes, process, tenant, reason))
+
+    async def decide(changes: Changes) -> Pause:
+        held = await pause_(changes, process, tenant, reason)
+        if process is not None:
+            warn_of_unknown(changes.registry, process)
+        return held
+
+    made = _decide(data, decide)
     out.print(f"✓ {said(made)}: paused", markup=False)
 
 

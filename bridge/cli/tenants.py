@@ -13,6 +13,7 @@ import typer
 
 from bridge.cli.output import out, show_json, show_rows
 from bridge.cli.spans import seconds_of
+from bridge.cli.spelling import warn_of_unknown
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.credentials import Vault
 from bridge.domain.errors import InvalidValue, NotFound
@@ -146,6 +147,7 @@ def _set(settings: Settings, name: str, process: str, *, enabled: bool, config: 
     async def run() -> None:
         async with changing(settings) as changes:
             await set_process(changes, vault, name, process, enabled=enabled, config=config, model=models.get(process))
+            warn_of_unknown(changes.registry, process)
 
     asyncio.run(run())
     out.print(f"✓ {process} is {'enabled' if enabled else 'disabled'} for {name}", markup=False)

@@ -160,6 +160,10 @@ class View:
         young = [one for one in found if one.at_ms > time.time() * 1000 - DAY_MS]
         return tuple(young or found)
 
+    def process_names(self) -> frozenset[str]:
+        """Name the processes of the last announcement of each slot, however old it is."""
+        return frozenset(process.name for one in list(self._announced.values()) for process in one.processes)
+
     def differing_plugins(self, within_s: float = 60) -> dict[str, Announcement]:
         """Give the live workers (by slot) if they announce different plugin sets, else nothing: an operator should look."""
         since_ms = time.time() * 1000 - within_s * 1000
