@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 from rich.markup import escape
 
@@ -44,7 +45,7 @@ def trigger(
         typer.Option(
             "--data",
             "--payload",
-            help="The event's data: JSON, @FILE, or - for stdin. A directory means the stack, as elsewhere.",
+            help="The event's data: JSON, or any data from @FILE or - (stdin). A directory means the stack, as elsewhere.",
         ),
     ] = None,
     source: Annotated[str | None, typer.Option(help="The event's source; with --scheme github the name of the sender.")] = None,
@@ -100,9 +101,23 @@ def _data(given: Sequence[str], stack: Path | None) -> tuple[Path | None, bytes 
 
 
 def _body(text: str) -> bytes:
+    """Read the event's data; a file and stdin may hold anything. Raises: Misconfigured where the text itself is no JSON."""
     if text == "-":
         return sys.stdin.buffer.read()
-    return Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+    if text.startswith("@"):
+        return _read(Path(text[1:]))
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as wrong:
+        raise Misconfigured(f"--data is neither JSON ({wrong}) nor a directory; other data are taken from @FILE or -.") from wrong
+    return text.encode()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as wrong:
+        raise Misconfigured(f"--data @{file} cannot be read: {wrong.strerror}.") from wrong
 
 
 def _url(url: str | None, directory: Path | None) -> str:

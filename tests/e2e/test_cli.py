@@ -76,11 +76,12 @@ def test_trigger_signs_githubs_webhook_and_the_plugin_handles_it(on: dict[str, s
 
 def test_trigger_sends_the_data_of_the_caller(on: dict[str, str], product: Dev, tmp_path: Path) -> None:
     (tmp_path / "data.json").write_text('{"from": "file"}')
+    (tmp_path / "data.txt").write_text("{bad")
     sizes = [
         triggered("a.b", "--wait", "--data", given, **on)["events"][0]["outcome"]["size"]
-        for given in ('{"total":12.50}', f"@{tmp_path / 'data.json'}")
+        for given in ('{"total":12.50}', f"@{tmp_path / 'data.json'}", f"@{tmp_path / 'data.txt'}")
     ]
-    assert sizes == [15, 16]
+    assert sizes == [15, 16, 4], "a file may hold anything"
     done = evb("trigger", "a.b", "--data", "-", "--data", str(product.data), "--wait", "--json", given="[1,2,3]")
     assert json.loads(done.stdout)["events"][0]["outcome"]["size"] == 7
 
@@ -120,7 +121,8 @@ def test_an_event_that_does_not_end_times_the_command_out(on: dict[str, str], pr
         (("trigger", "github.push", "--scheme", "github", "--secret", "wrong"), 4, "does not accept the credential"),
         (("trigger", "github.nosuch", "--scheme", "github"), 2, "github.push"),
         (("trigger", "a.b", "--data", "{}", "--data", "[]"), 2, "--data once"),
-        (("trigger", "a.b", "--data", "@/nosuch/file"), 1, "/nosuch/file"),
+        (("trigger", "a.b", "--data", "@/nosuch/file"), 2, "--data @/nosuch/file cannot be read: No such file"),
+        (("trigger", "a.b", "--data", "{bad"), 2, "line 1 column 2"),
         (("trigger", "a.b", "--url", "http://127.0.0.1:1", "--key", "k"), 1, "cannot be reached"),
         (("trigger", ""), 1, "header:ce-type"),
         (("trigger",), 2, "trigger --help"),
