@@ -32,7 +32,7 @@ def replay(
     event_type: EventType = "",
     tenant: Tenant = "",
     process: Process = "",
-    mode: Annotated[Mode, typer.Option(help="Which executions are begun again.")] = Mode.FAILED_ONLY,
+    mode: Annotated[Mode | None, typer.Option(help="What is begun again; default: failed-only, with --to: force.")] = None,
     to: Annotated[str, typer.Option(metavar="TOPIC", help="Write copies of the events to this topic instead.")] = "",
     plan: Annotated[str, typer.Option(metavar="NAME", help="Name of the plan; it never begins anything twice.")] = "",
     rate: Rate = bulk.RATE,
@@ -42,6 +42,7 @@ def replay(
 ) -> None:
     """Give past events to their processes again, or copies of them to a topic; live events keep priority."""
     bulk.check_pattern(event_type)
+    mode = mode or (Mode.FORCE if to else Mode.FAILED_ONLY)
     asked = Asked(mode, moment_of(since), moment_of(until), event_type, tenant, process, to)
     if asked.since_ms >= asked.until_ms:
         raise InvalidValue("--since must lie before --until.")

@@ -199,11 +199,29 @@ def test_the_command_tells_how_to_go_on_and_names_faults(house: House) -> None:
     assert {given: house.evb("replay", *given).returncode for given in faults} == faults
 
 
-def test_copies_go_to_a_topic_of_ones_own_once(house: House) -> None:
+def own_topic(house: House) -> str:
     topic = f"shadow-{uuid.uuid4().hex[:6]}"
     admin = client(house.settings)
     admin.create_topics([NewTopic(topic, 3, 1)])[topic].result(15)
     await_topics(admin, [topic])
+    return topic
+
+
+def test_copies_are_of_all_events_unless_a_mode_is_named(house: House) -> None:
+    topic, options = own_topic(house), ("--since", "1h", "--tenant", "shadowed", "--dry-run", "--json")
+    house.dead(tenant="shadowed")
+    house.send(*(event("t.fine", tenant="shadowed") for _ in range(2)))
+
+    def found(*more: str) -> tuple[str, int]:
+        (plan_,) = said(house.evb("replay", *options, *more))
+        return plan_["plan"]["mode"], plan_["plan"]["planned"]
+
+    assert found("--to", topic) == ("force", 3)
+    assert found("--to", topic, "--mode", "failed-only") == found() == ("failed-only", 1)
+
+
+def test_copies_go_to_a_topic_of_ones_own_once(house: House) -> None:
+    topic = own_topic(house)
     [failed] = house.dead(tenant="copied")
     fine = [event("t.fine", b"\x00\xff", "copied", time="2026-01-01T00:00:00Z") for _ in range(4)]
     house.send(*fine)
