@@ -61,6 +61,7 @@ def test_alerts_have_names_of_their_own_and_cover_what_goes_wrong() -> None:
         "evb_events_expired_total",
         "evb_ingress_requests_total",
         "evb_limiter_degraded",
+        "evb_process_breakers_open",
     } <= watched
 
 
