@@ -67,7 +67,8 @@ class RetryLater:
     """
     Not now: try again, after `after_s` seconds at the earliest, or after the delay that `Process.retry` has for this attempt.
 
-    The wait is rounded up to one of the installation's tiers; the number of attempts is still that of `Process.retry`.
+    The wait is rounded up to one of the installation's tiers (`EVB_RETRY_TIERS`). Where even the longest is shorter than
+    `after_s`, the attempt comes after that, so earlier than asked. The number of attempts is still that of `Process.retry`.
     """
 
     reason: str
