@@ -83,19 +83,14 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Give each letter's event to its process again, as a new execution that names the old one. Never twice, but for --again."""
+    now_ms, again_ms = moment_of("now"), moment_of(again) if again else 0
     settings, wanted = operator_settings(data), _wanted(keys, tenant, event_type, process, reason, since, until)
-    again_ms = moment_of(again) if again else 0
     plan = _planned(plan_replay(index(settings, wanted), wanted, again_ms))
     bulk.show_plan(plan.document(rate), "dead letter", rate, as_json=as_json)
     if dry_run or not plan.entries:
         return
-    same = f"with --again {iso(again_ms)} " if again else ""
-    bulk.carry_out(
-        len(plan.entries),
-        lambda tell: run_replay(settings, plan, rate, tell),
-        as_json=as_json,
-        again=f"The same command {same}goes on, and replays nothing twice.",
-    )
+    go_on = _go_on(wanted, now_ms, again_ms)
+    bulk.carry_out(len(plan.entries), lambda tell: run_replay(settings, plan, rate, tell), as_json=as_json, again=go_on)
 
 
 @app.command()
@@ -132,6 +127,14 @@ def _wanted(keys: list[str] | None, tenant: str, event_type: str, process: str, 
     bulk.check_pattern(event_type)
     since_ms, until_ms = (moment_of(text) if text else 0 for text in (since, until))
     return Wanted(tenant, event_type, process, reason, since_ms, until_ms, frozenset(keys) if keys else None)
+
+
+def _go_on(wanted: Wanted, now_ms: int, again_ms: int) -> str:
+    """Say how to go on with a replay; what fails again in it leaves letters of its own, which the same filters let through."""
+    same = f"with --again {iso(again_ms)} " if again_ms else ""
+    bounded = wanted.keys is not None or wanted.until_ms
+    new = "" if bounded else f" With --until {iso(now_ms)} it leaves out the new letters of what has failed again meanwhile."
+    return f"The same command {same}goes on, and replays no letter twice.{new}"
 
 
 def _planned(plan: Plan) -> Plan:

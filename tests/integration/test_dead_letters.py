@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from bridge.deadletters.read import find, get, place_of
 from bridge.deadletters.run import letters_of, purge, replay
 from bridge.domain.errors import NotFound
 from bridge.domain.execution import Status
+from bridge.domain.moments import iso
 from bridge.kafka.paced import Paced
 from bridge.kafka.scan import Scan
 from tests.conftest import StackOfTests
@@ -168,11 +170,25 @@ def test_a_letter_is_replayed_once_unless_asked(house: House) -> None:
     assert all(len(set(new)) == 2 for new in replays.values())
 
 
+def test_what_fails_again_in_its_replay_is_a_letter_of_its_own(house: House) -> None:
+    house.dead(tenant="fails", type_="faulty.rejects")
+    first_run = iso(int(time.time() * 1000) + 1)
+    assert said(house.evb("dlq", "replay", "--tenant", "fails", "--json"))[-1]["result"]["done"] == 1
+    until(lambda: len(index(house.settings, Wanted(tenant="fails"))) == 2, "it has failed again")
+    same = ("dlq", "replay", "--tenant", "fails", "--dry-run", "--json")
+    [taken], [left_out] = said(house.evb(*same)), said(house.evb(*same, "--until", first_run))
+    assert (taken["plan"]["planned"], left_out["plan"]["planned"]) == (1, 0)
+    assert taken["plan"]["skipped"] == left_out["plan"]["skipped"] == {"replayed": 1}
+
+
 def test_a_run_that_was_killed_goes_on(house: House) -> None:
     events = house.dead(300, tenant="killed")
     command = ("dlq", "replay", "--tenant", "killed", "--rate", "75")  # a busy machine may be late by seconds
+    before = iso(int(time.time() * 1000))
     stopped, code, told = ended_after(house, 40, signal.SIGINT, *command)
     assert (code, "The same command goes on" in told) == (130, True), told
+    [began] = re.findall(r"With --until (\S+) it leaves out", told)
+    assert before <= began < iso(int(time.time() * 1000)), "the time before which the run's letters have died"
     killed, code, _ = ended_after(house, 40, signal.SIGKILL, *command)
     assert code == -signal.SIGKILL
     done = stopped + killed
