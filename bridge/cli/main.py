@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bridge.cli.output import USAGE, exit_code_of, explain, explain_usage, keep_logs_quiet
+from bridge.cli.output import INTERRUPTED, USAGE, exit_code_of, explain, explain_usage, keep_logs_quiet
 
 COMMANDS = {
     "dev": "Run the whole product here: Kafka, Valkey, worker, web server and a demo tenant",
@@ -69,7 +69,11 @@ def _root() -> None:
 
 
 def run() -> None:
-    """Run `evb`. Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not authenticated or allowed, 5 timed out."""
+    """
+    Run `evb`.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not authenticated or allowed, 5 timed out, 130 interrupted.
+    """
     keep_logs_quiet()
     try:
         code = app(standalone_mode=False)
@@ -79,7 +83,7 @@ def run() -> None:
         explain_usage(err)
         code = USAGE
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
+        code = INTERRUPTED
     except Exception as err:  # noqa: BLE001  the edge: every error ends as one sentence and an exit code, never as a stack trace
         explain(err)
         code = exit_code_of(err)

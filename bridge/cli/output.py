@@ -19,7 +19,7 @@ from rich.text import Text
 from bridge.domain.errors import BridgeError, Misconfigured, NotAllowed, NotAuthenticated, NotFound
 
 PIPED_COLUMNS = 400  # a table that is piped must not be folded to a terminal that does not exist
-FAILED, USAGE, NOT_FOUND, DENIED, TIMED_OUT = 1, 2, 3, 4, 5
+FAILED, USAGE, NOT_FOUND, DENIED, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

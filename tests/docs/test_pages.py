@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge.cli import output
 from bridge.settings import AMBIENT, variables
 from tests.docs.pages import ROOT, pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+CODES = ("FAILED", "USAGE", "NOT_FOUND", "DENIED", "TIMED_OUT", "INTERRUPTED")
 GENERATE = ROOT / "docs" / "generate.py"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
@@ -34,6 +36,12 @@ def test_a_stale_page_is_noticed(tmp_path: Path) -> None:
     assert subprocess.run([*command, "--check"], capture_output=True, cwd=ROOT).returncode == 1
     assert subprocess.run(command, capture_output=True, cwd=ROOT).returncode == 0
     assert page.read_text() == (ROOT / "docs/reference/settings.md").read_text()
+
+
+def test_every_exit_code_is_on_the_page_of_the_command_line() -> None:
+    text = (ROOT / "docs/reference/cli.md").read_text()
+    listed = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert listed == [0, *sorted(getattr(output, name) for name in CODES)]
 
 
 def test_every_variable_is_on_the_settings_page() -> None:
