@@ -17,4 +17,5 @@ SHORT = Form(800, 80, 1)
 async def test_a_rolling_restart_loses_and_refuses_nothing() -> None:
     row, _ = await run(rolling.SCENARIO, SHORT, SEED)
     assert not row.missed, row.missed
+    assert ", of them 0 answered 5xx," in row.measured["requests"]
     print(f"{row.events} events; {row.measured}")
