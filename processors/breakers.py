@@ -16,6 +16,7 @@ from bridge.notifications.deliveries import WEBHOOK, webhook_of
 
 FIRST_REST_S = 5.0
 LONGEST_REST_S = 300.0
+UNTRIED_S = 2 * LONGEST_REST_S
 
 LOG = logs.get("processors.breakers")
 
@@ -69,19 +70,19 @@ class Breakers:
             found.probing = False
             found.rest_s = min(2 * found.rest_s, LONGEST_REST_S) or FIRST_REST_S
             found.until = now + found.rest_s
-            self._show()
 
     def worked(self, tenant: str, process: str) -> None:
         """Note an attempt that did not fail."""
         found = self._failing.pop((tenant, process), None)
         if found is not None and found.until:
             LOG.info("A process works again", process=process, tenant=tenant, failures=found.failures)
-            self._show()
 
     def lost(self, tenant: str, process: str) -> None:
         """Note that an attempt was given up without an outcome: if it was the probe, another one may go."""
         if (found := self._failing.get((tenant, process))) is not None:
             found.probing = False
 
-    def _show(self) -> None:
-        metrics.BREAKERS_OPEN.set(sum(1 for one in self._failing.values() if one.until))
+    def show(self, now: float) -> None:
+        """Set what Prometheus reads; what has not been tried for long is paused, or is another worker's now."""
+        longest = now - UNTRIED_S
+        metrics.BREAKERS_OPEN.set(sum(1 for one in self._failing.values() if one.until > max(longest, 0)))

@@ -40,6 +40,7 @@ class Gauges:
         metrics.CONSUMER_LAG.set(sum(self.lag.values()))
         metrics.IN_FLIGHT.set(self._router.in_flight)
         metrics.REMEMBERED.set(remembered)
+        self._router.breakers.show(time.time())
 
     def announced(self) -> Iterator[AnnouncedPartition]:
         """Give the partitions of which there is something to say."""

@@ -24,6 +24,7 @@ from bridge.sdk.process import AnyProcess
 from processors import standins
 from processors.attempt import Attempt
 from processors.bookkeeping import Bookkeeping
+from processors.breakers import Breakers
 from processors.ending import doubt
 from processors.given import Given, of_events, of_redeliveries, of_signals
 from processors.letters import letter
@@ -219,6 +220,11 @@ class Router:
     def waits_for_room(self, topic: str) -> bool:
         """Say whether a topic's partitions are not read because others' records fill the room."""
         return self._room.full(topic)
+
+    @property
+    def breakers(self) -> Breakers:
+        """What rests because it fails everything."""
+        return self._around.breakers
 
     @property
     def waits_for_threads(self) -> bool:

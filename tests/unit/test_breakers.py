@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from bridge.domain.event import Event
-from processors.breakers import FIRST_REST_S, LONGEST_REST_S, Breakers, circuit_of
+from bridge.metrics import REGISTRY
+from processors.breakers import FIRST_REST_S, LONGEST_REST_S, UNTRIED_S, Breakers, circuit_of
 
 
 def opened(at: float = 0.0) -> Breakers:
@@ -68,3 +69,14 @@ def test_each_webhook_of_a_tenant_is_a_circuit_of_its_own() -> None:
     one, other = (Event({"source": f"/webhooks/{name}"}) for name in ("a", "b"))
     assert circuit_of("crm", one) == circuit_of("crm", other) == "crm"
     assert (circuit_of("webhook", one), circuit_of("webhook", other)) == ("webhook a", "webhook b")
+
+
+def test_what_is_open_and_still_tried_is_shown() -> None:
+    breakers = opened()
+    for now, shown in ((1.0, 1), (FIRST_REST_S + UNTRIED_S - 1, 1), (FIRST_REST_S + UNTRIED_S, 0)):
+        breakers.show(now)
+        assert REGISTRY.get_sample_value("evb_process_breakers_open") == shown, "another worker may have the partition now"
+    breakers.failed("acme", "crm", "timeout", FIRST_REST_S + UNTRIED_S)
+    breakers.worked("acme", "crm")
+    breakers.show(FIRST_REST_S + UNTRIED_S)
+    assert REGISTRY.get_sample_value("evb_process_breakers_open") == 0

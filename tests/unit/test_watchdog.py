@@ -6,6 +6,7 @@ a Kafka that takes no records. It outlives a partition that a rebalance takes, a
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from faust.types import TP
 
 from bridge import metrics
 from bridge.kafka.progress import Place
+from processors.breakers import Breakers
 from processors.consumer_thread import Leaving
 from processors.watchdog import Watchdog
 from processors.window import Window
@@ -40,8 +42,14 @@ class Worker:
         self.recovery = SimpleNamespace(in_recovery=False, active_offsets={})
         self.tables = SimpleNamespace(changelog_topics={"evb.executions"}, actives_ready=True, recovery=self.recovery)
         self.app = SimpleNamespace(consumer=self.consumer, tables=self.tables, rebalancing=False, rebalancing_count=1)
+        self.breakers = Breakers(1)
         self.router: Any = SimpleNamespace(
-            windows={}, in_flight=0, pass_expired=pass_expired, waits_for_room=lambda topic: False, waits_for_threads=False
+            windows={},
+            in_flight=0,
+            pass_expired=pass_expired,
+            waits_for_room=lambda topic: False,
+            waits_for_threads=False,
+            breakers=self.breakers,
         )
         self.unheard_s = 0.0
         self.now = 0.0
@@ -199,3 +207,13 @@ async def test_metrics_of_a_partition_that_was_taken_disappear() -> None:
     assert metrics.REGISTRY.get_sample_value("evb_partition_lag_records", labels) is None
     assert metrics.REGISTRY.get_sample_value("evb_consumer_lag_records") == 0
     gauges.show(set(), 0)
+
+
+async def test_open_breakers_are_shown() -> None:
+    worker = Worker()
+    worker.breakers.failed("acme", "crm", "timeout", time.time())
+    worker.watchdog.gauges.show(set(), 0)
+    assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 1
+    worker.breakers.worked("acme", "crm")
+    worker.watchdog.gauges.show(set(), 0)
+    assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 0
