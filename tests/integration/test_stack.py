@@ -113,6 +113,24 @@ def test_a_part_that_cannot_start_says_why(own: Stack) -> None:
         (own.data / "aside").replace(broken)
 
 
+def test_a_crash_of_java_is_told_beside_the_logs(own: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own.kafka.kill()
+    own.kafka.start()
+    crashed = own.kafka.pid
+    os.kill(crashed, signal.SIGSEGV)
+    psutil.Process(crashed).wait(30)
+    assert "SIGSEGV" in (own.log / f"kafka-crash-{crashed}.log").read_text()
+    assert not list(tmp_path.glob("hs_err*"))
+
+
+def test_java_tells_of_a_crash_while_it_makes_the_data_directory_too(own: Stack, tmp_path: Path) -> None:
+    part = KafkaPart(tmp_path / "kafka", own.family, tmp_path / "100%" / "kafka.log", own.kafka._java)
+    command = part.command()
+    assert f"-XX:ErrorFile={tmp_path}/100%%/kafka-crash-%p.log" in command
+    assert (tmp_path / "100%").is_dir(), "or Java would take the working directory"
+
+
 def test_a_data_directory_has_one_stack(own: Stack) -> None:
     with pytest.raises(Misconfigured, match=rf"is in use by a running stack \(process {os.getpid()}\)"):
         Stack(own.data)
