@@ -302,6 +302,27 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
     assert third.call("GET", "/events?source=/tests&id=kept")[0] == 404
 
 
+def test_a_reaper_that_dies_is_missed_and_the_next_one_ends_the_parts(start: Starter) -> None:
+    dev = start()
+    (reaper,) = _reapers(dev)
+    reaper.kill()
+    killed = time.monotonic()
+    wait_for("word of it", lambda: "another one runs now" in dev.said)
+    assert time.monotonic() - killed < patience(2)
+    (second,) = _reapers(dev)
+    assert second != reaper
+    dev.family = psutil.Process(dev.process.pid).children(recursive=True)
+    assert len(dev.family) >= 5
+    dev.process.kill()
+    dev.process.wait()
+    assert dev.nothing_is_left()
+
+
+def _reapers(dev: Dev) -> list[psutil.Process]:
+    """Its reapers; one that was killed and not waited for has no command line any more."""
+    return [one for one in psutil.Process(dev.process.pid).children() if "bridge.stack.reaper" in one.cmdline()]
+
+
 def _completed(dev: Dev, event_id: str) -> Any:
     status, found = dev.call("GET", f"/events?source=/tests&id={event_id}")
     done = status == 200 and found["executions"] and all(e["status"] == "completed" for e in found["executions"])

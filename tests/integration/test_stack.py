@@ -174,6 +174,38 @@ def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     Stack(data).close()  # and the directory is free again
 
 
+LOSES_ITS_REAPER = """
+import sys, time
+from pathlib import Path
+from bridge.stack.family import Family
+unmarked, log = ["env", "-i", "sleep", "600"], Path(sys.argv[1])
+family = Family()
+first = family.start(unmarked, log=log)
+family._reaper.kill()
+family._reaper.wait()
+second = family.start(unmarked, log=log)
+while not family.look():
+    time.sleep(0.01)
+print(first.pid, second.pid, family.look(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_second_reaper_knows_the_children_of_the_first_and_those_that_began_between(tmp_path: Path) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", LOSES_ITS_REAPER, str(tmp_path / "log")], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    with owner.stdout:
+        first, second, again = owner.stdout.readline().decode().split()
+    assert again == "False"
+    children = [psutil.Process(int(pid)) for pid in (first, second)]
+    owner.kill()
+    owner.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    for process in alive:
+        process.kill()
+    assert not alive
+
+
 def test_the_name_of_a_cluster_never_looks_like_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Stack) -> None:
     dashed = uuid.UUID(bytes=b"\xfb" + bytes(15))
     assert base64.urlsafe_b64encode(dashed.bytes).startswith(b"-")
