@@ -28,6 +28,7 @@ from bridge.stack.keeper import Keeper
 from bridge.stack.ports import LOOPBACK, free_port, is_free
 from bridge.stack.programs import LaneWorker, Program, chosen
 from bridge.stack.stack import Stack
+from bridge.stack.whole import await_whole
 
 LOOK_EVERY_S = 0.05
 EGRESS = "EVB_EGRESS_ALLOWED_NETWORKS"
@@ -88,6 +89,7 @@ class Supervisor:
         self.web.wait()
         for worker in self.workers:
             worker.wait()
+        await_whole(self.web, self._say)
         write(self.info, *self._files)
         return self.info
 
