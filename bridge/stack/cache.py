@@ -2,15 +2,12 @@
 """
 The per-user cache of what the stack downloads and prepares once: where it is, and how a file in it is known to be whole.
 
-A file's checksum is read once; a stamp then remembers its size and time, so that a cut or changed file is noticed at every
-start without reading 100 MB.
+Every start reads what it uses and compares checksums: a file with damaged blocks has the size and time of a whole one.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -27,9 +24,17 @@ def cache_dir() -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Give the file's SHA-256 in hex."""
+    """Give the file's SHA-256 in hex. Raises: OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def holds(path: Path, sha256: str) -> bool:
+    """Tell whether there is a file with this checksum; one that the disk cannot read is none."""
+    try:
+        return sha256_of(path) == sha256
+    except OSError:
+        return False
 
 
 def replace(path: Path, content: str, *, mode: int = 0o644) -> None:
@@ -41,33 +46,3 @@ def replace(path: Path, content: str, *, mode: int = 0o644) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(content)
     partial.replace(path)
-
-
-class Stamps:
-    """What is known of the files of one directory: `name -> [size, time, digest]`, kept in its `stamps.json`."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "stamps.json"
-        self._known: dict[str, list[object]] = {}
-        with contextlib.suppress(FileNotFoundError, ValueError):  # none yet, or cut: everything is checked again
-            self._known = dict(json.loads(self._path.read_text()))
-
-    def whole(self, path: Path, digest: str) -> bool:
-        """Tell whether the file was found to have this digest and is unchanged since."""
-        try:
-            return self._known.get(path.name) == [*_look(path), digest]
-        except FileNotFoundError:
-            return False
-
-    def remember(self, path: Path, digest: str) -> None:
-        """Note that the file, as it is now, has this digest."""
-        self._known[path.name] = [*_look(path), digest]
-
-    def save(self) -> None:
-        """Write the stamps."""
-        replace(self._path, json.dumps(self._known, indent=0))
-
-
-def _look(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns

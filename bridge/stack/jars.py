@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from bridge.domain.errors import Misconfigured
-from bridge.stack.cache import Stamps, sha256_of
+from bridge.stack.cache import holds
 
 KAFKA_VERSION = "4.4.0"
 PARALLEL = 8
+READERS = 4
 TRIES = 3
 
 
@@ -56,10 +57,8 @@ def pinned() -> tuple[Jar, ...]:
 
 
 def whole(directory: Path) -> list[Path] | None:
-    """Give the class path where every jar is there and unchanged since it was checked, else None."""
-    stamps, jars = Stamps(directory), pinned()
-    paths = [directory / jar.file_name for jar in jars]
-    return paths if all(stamps.whole(p, j.sha256) for p, j in zip(paths, jars, strict=True)) else None
+    """Give the class path where every jar is there with its checksum, else None."""
+    return None if _wanted(directory) else [directory / jar.file_name for jar in pinned()]
 
 
 def provide(directory: Path, console: Console) -> list[Path]:
@@ -68,21 +67,18 @@ def provide(directory: Path, console: Console) -> list[Path]:
 
     Raises: Misconfigured where a jar can't be had, or has another checksum than the pinned one.
     """
-    if paths := whole(directory):
-        return paths
-    directory.mkdir(parents=True, exist_ok=True)
-    stamps, jars = Stamps(directory), pinned()
-    wanted = [jar for jar in jars if not _is_right(directory / jar.file_name, jar)]
-    if wanted:
+    if wanted := _wanted(directory):
+        directory.mkdir(parents=True, exist_ok=True)
         _download(wanted, directory, console)
-    for jar in jars:
-        stamps.remember(directory / jar.file_name, jar.sha256)
-    stamps.save()
-    return [directory / jar.file_name for jar in jars]
+    return [directory / jar.file_name for jar in pinned()]
 
 
-def _is_right(path: Path, jar: Jar) -> bool:
-    return path.is_file() and path.stat().st_size == jar.size and sha256_of(path) == jar.sha256
+def _wanted(directory: Path) -> list[Jar]:
+    """Give the jars that are missing or are not what is pinned; threads help, as hashing leaves Python's lock."""
+    jars = pinned()
+    with ThreadPoolExecutor(READERS) as pool:
+        right = pool.map(lambda jar: holds(directory / jar.file_name, jar.sha256), jars)
+        return [jar for jar, is_right in zip(jars, right, strict=True) if not is_right]
 
 
 def _download(wanted: Sequence[Jar], directory: Path, console: Console) -> None:
@@ -129,7 +125,7 @@ def _fetch(jar: Jar, scratch: Path, directory: Path, advance: Callable[[int], No
         except (RequestException, RuntimeError, OSError) as err:  # RuntimeError: jgo's word for "not found there"
             cause = err
             continue
-        if _is_right(path, jar):
+        if holds(path, jar.sha256):
             path.replace(directory / jar.file_name)
             return
         cause = ValueError("it is not the file whose checksum is pinned")

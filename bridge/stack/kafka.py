@@ -50,6 +50,7 @@ class KafkaPart(Part):
 
     def command(self) -> list[str]:
         self._write_configuration()
+        self.log.parent.mkdir(parents=True, exist_ok=True)  # else Java writes of its crash into the working directory
         if not (self._directory / "data" / "meta.properties").exists():
             self._format()
         return self._java.command("kafka.Kafka", str(self._directory / "server.properties"), options=self._logging())
@@ -75,7 +76,8 @@ class KafkaPart(Part):
         return port, controller
 
     def _logging(self) -> list[str]:
-        return [f"-Dlog4j2.configurationFile={self._directory / 'log4j2.properties'}"]
+        crash = str(self.log.with_name("kafka-crash-")).replace("%", "%%")  # %p is the process id
+        return [f"-Dlog4j2.configurationFile={self._directory / 'log4j2.properties'}", f"-XX:ErrorFile={crash}%p.log"]
 
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(_number_of_cluster()).decode().rstrip("=")

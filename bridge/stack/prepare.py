@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bridge.domain.errors import Misconfigured
 from bridge.stack import aot, jars
 from bridge.stack.cache import cache_dir
 from bridge.stack.java import Java
@@ -18,9 +19,17 @@ def prepare(console: Console, *, full_jit: bool = False, cache: Path | None = No
     Give a Java that can run Kafka, filling or repairing the cache where needed (one process at a time).
 
     `full_jit`: for load runs; else the quick compiler alone, which starts sooner.
-    Raises: Misconfigured where the jars can't be had.
+    Raises: Misconfigured where the jars can't be had, or the cache can't be written.
     """
     cache = cache or cache_dir()
+    try:
+        class_path, trained = _find_or_make(cache, console)
+    except OSError as err:
+        raise Misconfigured(f"The cache {cache} cannot be used: {err}. Mend it, or name another directory in EVB_CACHE.") from err
+    return Java(tuple(class_path), cache=trained, full_jit=full_jit)
+
+
+def _find_or_make(cache: Path, console: Console) -> tuple[list[Path], Path | None]:
     directory = cache / f"kafka-{jars.KAFKA_VERSION}"
     class_path = jars.whole(directory)
     trained = aot.find(cache / "aot", class_path) if class_path else None
@@ -28,4 +37,4 @@ def prepare(console: Console, *, full_jit: bool = False, cache: Path | None = No
         with exclusive(cache / "lock"):
             class_path = jars.provide(directory, console)
             trained = aot.provide(cache / "aot", class_path, console)
-    return Java(tuple(class_path), cache=trained, full_jit=full_jit)
+    return class_path, trained

@@ -36,12 +36,17 @@ class Program(Part):
         return inherited() | dict(self._environ)
 
     def answers(self) -> bool:
+        return self.readiness()[0] == http.HTTPStatus.OK
+
+    def readiness(self) -> tuple[int, str]:
+        """Give status and text of `/readyz?verbose`; 0 and nothing where it is silent."""
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=2)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            connection.request("GET", "/readyz?verbose")
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):
-            return False
+            return 0, ""
         finally:
             connection.close()
 

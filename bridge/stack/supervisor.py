@@ -28,6 +28,7 @@ from bridge.stack.keeper import Keeper
 from bridge.stack.ports import LOOPBACK, free_port, is_free
 from bridge.stack.programs import LaneWorker, Program, chosen
 from bridge.stack.stack import Stack
+from bridge.stack.whole import await_whole
 
 LOOK_EVERY_S = 0.05
 EGRESS = "EVB_EGRESS_ALLOWED_NETWORKS"
@@ -88,16 +89,21 @@ class Supervisor:
         self.web.wait()
         for worker in self.workers:
             worker.wait()
+        await_whole(self.web, self._say)
         write(self.info, *self._files)
         return self.info
 
     def keep(self, ended: threading.Event) -> None:
-        """Start again whatever ends, and keep the ready file current, until `ended` is set."""
+        """Start again whatever ends, the reaper too, and keep the ready file current, until `ended` is set."""
         keepers = [Keeper(part, self._say) for part in (self.stack.kafka, self.stack.valkey, *self.workers, self.web)]
         told = self.info.pids
         while not ended.wait(LOOK_EVERY_S):
             for keeper in keepers:
                 keeper.look()
+            if self.stack.family.look():
+                self._say(
+                    "The reaper, which ends the parts where `evb dev` is killed with -9, had ended itself; another one runs now."
+                )
             pids = self.info.pids
             if pids != told and all(pids.values()):  # never a 0: a signal to process 0 would hit the reader's own group
                 write(self.info, *self._files)

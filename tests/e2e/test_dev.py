@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from urllib.parse import urlencode, urlsplit
 import psutil
 import pytest
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from bridge.domain.errors import Misconfigured
 from bridge.stack.found import locate
@@ -265,8 +268,12 @@ def test_a_process_with_a_lane_gets_its_own_worker(start: Starter, tmp_path: Pat
     ]
 
 
+def event_of(event_id: str) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": event_id, "source": "/tests", "type": "test.kept", "data": {"a": 1}}
+
+
 def _post(dev: Dev, event_id: str) -> int:
-    event = {"specversion": "1.0", "id": event_id, "source": "/tests", "type": "test.kept", "data": {"a": 1}}
+    event = event_of(event_id)
     with suppress(OSError, http.client.HTTPException):
         return dev.call("POST", "/events", json.dumps(event).encode(), content_type="application/cloudevents+json")[0]
     return 0
@@ -300,6 +307,68 @@ def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begin
     third = start(tmp_path, "--reset")
     assert third.info["tenants"][0]["api_key"] != tenants[0]["api_key"]
     assert third.call("GET", "/events?source=/tests&id=kept")[0] == 404
+
+
+def test_what_was_kept_can_be_looked_up_at_the_moment_that_it_is_ready(start: Starter) -> None:
+    dev = start()
+    event = {"event_source": "tests", "event_type": "kept", "payload": {"id": "1"}}
+    accepted = dev.call("POST", "/fx/events", json.dumps(event).encode(), content_type="application/json")[1]
+    wait_for("a final status", lambda: _statuses(dev, accepted["cid"]) == {"completed"})
+    cloud_event = json.dumps(event_of("kept")).encode()
+    status, receipt = dev.call("POST", "/events", cloud_event, content_type="application/cloudevents+json")
+    assert status == 202
+    dev.end()
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(_hold_the_rebuild, dev.data)
+        second = start()
+        statuses = [second.call("GET", path)[0] for path in (f"/events/{receipt['key']}", f"/fx/cid/{accepted['cid']}")]
+        held.result()
+    assert statuses == [200, 200]
+    assert "not whole" not in second.said
+
+
+def _hold_the_rebuild(data: Path) -> None:
+    """Have the processes believe that another one rebuilds the view, until a second after the worker is ready."""
+    log = data / "log" / "worker.log"
+    before = log.read_text().count("worker is ready")
+    port = wait_for("Valkey", lambda: _port_of_valkey(data))
+    with redis.Redis(port=port, retry=Retry(ConstantBackoff(0.02), 500)) as client:
+        assert client.set("bridge:rebuild", "the test", px=25_000, nx=True), "held before anybody rebuilt"
+        wait_for("the worker", lambda: log.read_text().count("worker is ready") > before)
+        time.sleep(1)
+        client.delete("bridge:rebuild")
+
+
+def _port_of_valkey(data: Path) -> int:
+    """Its port, found by its directory; 0 where it does not run."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            line = process.cmdline()
+            if "--port" in line and str(data / "valkey") in line:
+                return int(line[line.index("--port") + 1])
+    return 0
+
+
+def test_a_reaper_that_dies_is_missed_and_the_next_one_ends_the_parts(start: Starter) -> None:
+    dev = start()
+    (reaper,) = _reapers(dev)
+    reaper.kill()
+    killed = time.monotonic()
+    wait_for("word of it", lambda: "another one runs now" in dev.said)
+    assert time.monotonic() - killed < patience(2)
+    (second,) = _reapers(dev)
+    assert second != reaper
+    dev.family = psutil.Process(dev.process.pid).children(recursive=True)
+    assert len(dev.family) >= 5
+    dev.process.kill()
+    dev.process.wait()
+    assert dev.nothing_is_left()
+
+
+def _reapers(dev: Dev) -> list[psutil.Process]:
+    """Its reapers; one that was killed and not waited for has no command line any more."""
+    return [one for one in psutil.Process(dev.process.pid).children() if "bridge.stack.reaper" in one.cmdline()]
 
 
 def _completed(dev: Dev, event_id: str) -> Any:

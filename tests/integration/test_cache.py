@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bridge.domain.errors import Misconfigured
 from bridge.stack import aot, jars
-from bridge.stack.cache import Stamps, cache_dir, sha256_of
+from bridge.stack.cache import cache_dir, sha256_of
 from bridge.stack.java import cache_key
 from bridge.stack.prepare import prepare
 
@@ -98,21 +98,33 @@ def quiet() -> Console:
     return Console(file=io.StringIO())
 
 
-def put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes | bytearray) -> None:
     path.unlink(missing_ok=True)
     path.write_bytes(content)
+
+
+def damage(path: Path) -> None:
+    """Zero a block, as a failing disk does: size and time stay."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = bytes(len(content[middle : middle + 4096]))
+    put(path, content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
 
 
 def right(directory: Path) -> bool:
     return all(sha256_of(directory / jar.file_name) == jar.sha256 for jar in jars.pinned())
 
 
-def test_missing_cut_and_changed_jars_are_replaced(linked: Path, repository: Repository) -> None:
-    missing, cut, changed, touched = (jar.file_name for jar in jars.pinned()[:4])
+def test_missing_cut_changed_and_damaged_jars_are_replaced(linked: Path, repository: Repository) -> None:
+    missing, cut, changed, damaged, touched = (jar.file_name for jar in jars.pinned()[:5])
     (linked / missing).unlink()
     put(linked / cut, (linked / cut).read_bytes()[:-100])
     whole = (linked / changed).read_bytes()
     put(linked / changed, whole[:-1] + bytes([whole[-1] ^ 1]))
+    damage(linked / damaged)
     put(linked / touched, (linked / touched).read_bytes())  # another time, the same content: checked, not downloaded
     assert jars.whole(linked) is None
 
@@ -120,16 +132,18 @@ def test_missing_cut_and_changed_jars_are_replaced(linked: Path, repository: Rep
 
     assert [path.name for path in class_path] == [jar.file_name for jar in jars.pinned()]
     assert right(linked)
-    assert repository.asked == {missing: 1, cut: 1, changed: 1}
+    assert repository.asked == {missing: 1, cut: 1, changed: 1, damaged: 1}
     assert jars.whole(linked) == class_path
 
 
-def test_a_lost_or_cut_stamp_costs_a_check_and_no_download(linked: Path, repository: Repository) -> None:
-    (linked / "stamps.json").write_text('{"cut')
-    assert jars.provide(linked, quiet())
-    (linked / "stamps.json").unlink()
-    assert jars.provide(linked, quiet())
-    assert not repository.asked
+@pytest.mark.parametrize("place", [f"kafka-{jars.KAFKA_VERSION}", "."])
+def test_a_file_in_the_place_of_a_directory_is_said_with_the_cure(tmp_path: Path, place: str) -> None:
+    cache = tmp_path / "cache"
+    (cache / place).parent.mkdir(exist_ok=True)
+    (cache / place).write_text("not a directory")
+    with pytest.raises(Misconfigured, match=rf"The cache {cache} cannot be used: .*{cache}.* EVB_CACHE"):
+        prepare(quiet(), cache=cache)
+    assert (cache / place).read_text() == "not a directory"
 
 
 def test_a_download_that_breaks_is_repeated(linked: Path, repository: Repository) -> None:
@@ -185,7 +199,7 @@ def test_two_processes_fill_one_cache_and_a_training_that_fails_only_costs_speed
 
 
 @pytest.mark.timeout(180)
-def test_a_cut_jdk_cache_is_made_anew_by_one_of_two_processes(tmp_path: Path, repository: Repository) -> None:
+def test_a_damaged_jdk_cache_is_made_anew_by_one_of_two_processes(tmp_path: Path, repository: Repository) -> None:
     class_path = jars.whole(link(tmp_path / f"kafka-{jars.KAFKA_VERSION}", repository))
     whole = prepare(quiet()).cache
     assert class_path
@@ -193,11 +207,10 @@ def test_a_cut_jdk_cache_is_made_anew_by_one_of_two_processes(tmp_path: Path, re
     trained = tmp_path / "aot" / f"kafka-{cache_key(class_path)}.aot"
     trained.parent.mkdir()
     trained.write_bytes(whole.read_bytes())
-    stamps = Stamps(trained.parent)
-    stamps.remember(trained, aot.TRAINED)
-    stamps.save()
+    assert aot.find(trained.parent, class_path) is None, "nobody knows its checksum"
+    trained.with_suffix(".sha256").write_bytes(whole.with_suffix(".sha256").read_bytes())
     assert aot.find(trained.parent, class_path) == trained
-    os.truncate(trained, whole.stat().st_size // 2)
+    damage(trained)
     assert aot.find(trained.parent, class_path) is None
 
     said = prepare_twice(tmp_path)

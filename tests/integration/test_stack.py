@@ -113,6 +113,24 @@ def test_a_part_that_cannot_start_says_why(own: Stack) -> None:
         (own.data / "aside").replace(broken)
 
 
+def test_a_crash_of_java_is_told_beside_the_logs(own: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own.kafka.kill()
+    own.kafka.start()
+    crashed = own.kafka.pid
+    os.kill(crashed, signal.SIGSEGV)
+    psutil.Process(crashed).wait(30)
+    assert "SIGSEGV" in (own.log / f"kafka-crash-{crashed}.log").read_text()
+    assert not list(tmp_path.glob("hs_err*"))
+
+
+def test_java_tells_of_a_crash_while_it_makes_the_data_directory_too(own: Stack, tmp_path: Path) -> None:
+    part = KafkaPart(tmp_path / "kafka", own.family, tmp_path / "100%" / "kafka.log", own.kafka._java)
+    command = part.command()
+    assert f"-XX:ErrorFile={tmp_path}/100%%/kafka-crash-%p.log" in command
+    assert (tmp_path / "100%").is_dir(), "or Java would take the working directory"
+
+
 def test_a_data_directory_has_one_stack(own: Stack) -> None:
     with pytest.raises(Misconfigured, match=rf"is in use by a running stack \(process {os.getpid()}\)"):
         Stack(own.data)
@@ -154,6 +172,38 @@ def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     Stack(data).close()  # and the directory is free again
+
+
+LOSES_ITS_REAPER = """
+import sys, time
+from pathlib import Path
+from bridge.stack.family import Family
+unmarked, log = ["env", "-i", "sleep", "600"], Path(sys.argv[1])
+family = Family()
+first = family.start(unmarked, log=log)
+family._reaper.kill()
+family._reaper.wait()
+second = family.start(unmarked, log=log)
+while not family.look():
+    time.sleep(0.01)
+print(first.pid, second.pid, family.look(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_second_reaper_knows_the_children_of_the_first_and_those_that_began_between(tmp_path: Path) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", LOSES_ITS_REAPER, str(tmp_path / "log")], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    with owner.stdout:
+        first, second, again = owner.stdout.readline().decode().split()
+    assert again == "False"
+    children = [psutil.Process(int(pid)) for pid in (first, second)]
+    owner.kill()
+    owner.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    for process in alive:
+        process.kill()
+    assert not alive
 
 
 def test_the_name_of_a_cluster_never_looks_like_an_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Stack) -> None:
