@@ -15,7 +15,7 @@ from bridge.domain import ids
 from bridge.domain.execution import Status
 from tests.conftest import StackOfTests
 from tests.integration.test_retries import final, histories
-from tests.integration.workers import Aftermath, Sender, event, headers, site, working
+from tests.integration.workers import Aftermath, Sender, event, headers, site, until, working
 
 BACK_S = 5.0
 """Within this time a worker that was ended is back, where it has the machine to itself."""
@@ -46,7 +46,8 @@ def test_what_ends_the_worker_is_set_aside(
         while not all(final(settings, events, name) for events, name in all_):
             if not worker.running:
                 began = time.monotonic()
-                worker.start()
+                worker.spawn()
+                until(lambda: worker.answers() or not worker.running, "it is back, or has been ended again")
                 away.append(time.monotonic() - began)
         worker.settle(settings)
     assert len(away) == lives

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.timeout(180)
 
 STALL_S = min(6.0, max(3.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 """On a busy machine commits are late, and less would make a stall of that."""
-SILENT_S = 8.0
-"""More than a stall, and less than a session: nobody has to leave the group."""
+SILENT_S = STALL_S + 0.5
+"""More than a stall, and with the time since the last heartbeat (3 s) less than a session (10 s): nobody leaves the group."""
 PARTITIONS = 4
 EVERY_S = 0.02
 LOOK_EVENTS = 20
