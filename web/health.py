@@ -79,7 +79,9 @@ class Health:
     def _registry(self) -> Check:
         registry = self._services.registry
         if registry.current:
-            return Check("registry", True, False, "ok")
+            return Check(
+                "registry", True, False, "ok" if registry.announced() else "is read; no worker has announced its processes"
+            )
         return Check("registry", False, False, f"{registry.age_s:.0f} s old: {registry.fault or 'the brokers are silent'}")
 
     def _ask_redis(self) -> Check:

@@ -149,6 +149,7 @@ def test_readiness_follows_kafka_and_tells_of_redis(stack: StackOfTests) -> None
         assert b"evb_limiter_degraded 1.0" in server.ask("GET", "/metrics").body
         stack.valkey.start()
         until(lambda: b"[+] redis" in server.ask("GET", "/readyz?verbose").body)
+        assert b"[+] registry is read; no worker has announced its processes" in server.ask("GET", "/readyz?verbose").body
         stack.kafka.freeze()
         until(lambda: server.ask("GET", "/readyz").status == 503, 20)
         assert server.ask("GET", "/livez").status == 200
