@@ -83,9 +83,7 @@ class StatusView:
         passed, own_key, shown = _pairs(gone), key.encode(), dict[str, Execution]()
         async for some in pages(self._pipe, keys, tied, first):
             async for states in self._states(tenant, _named(b"x:", some)):
-                mine = [
-                    state for state in states if state[1] and own_key in state[1]
-                ]  # a tree may be large, and little of it ours
+                mine = [state for state in states if state[1] and own_key in state[1]]  # little of a large tree is ours
                 shown |= {e.execution_id: e for e in _shown(mine, {key: found}, passed) if e.event_key == key}
         return EventView(found.summary, found.position, not found.waits(passed), in_order(list(shown.values())))
 
