@@ -24,7 +24,7 @@ from processors.digests import Digests, digest, of_attempt
 from processors.ordered import OFFSET, Ordered
 
 REMEMBER_MS = 3_600_000
-FAILED_BUCKETS = 16_384  # 240,000 failed attempts in a quarter of an hour
+FAILED_BUCKETS = 8_192  # 120,000 failed attempts in each generation's time
 FINAL = frozenset(status.value.encode() for status in Status if status.final)
 
 

@@ -28,7 +28,7 @@ from tests.integration.workers import Aftermath, Sender, Worker, event, site
 MANY = int(os.environ.get("TEST_RECOVERY", "20000"))
 RECOVERED_S = 10.0
 GROWN_MIB = 100
-"""Five generations of the digests, and what reading takes."""
+"""All generations of the digests, and what reading takes."""
 HOUR_MS = 3_600_000
 
 
