@@ -152,6 +152,10 @@ TAKEN = frozenset(
 """What a state cannot be called: first parts of the names of other topics, some of which are still to come."""
 
 
+READ_BY_WORKERS = (EVENTS, REDELIVERIES, SURPLUS, SIGNALS)
+"""What the workers of the shared lane read; those of an own lane read its topic only."""
+
+
 def lane_group(settings: Settings, process: str) -> str:
     """The consumer group of one lane's workers."""
     return f"{settings.topic_prefix}.lane.{process}"

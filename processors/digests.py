@@ -99,10 +99,7 @@ class Digests:
 
     def __contains__(self, key: bytes) -> bool:
         bucket = first_bucket(key, self._buckets)
-        for generation in self._generations:
-            if generation.holds(key, bucket):
-                return True
-        return False
+        return any(generation.holds(key, bucket) for generation in self._generations)
 
     def add(self, key: bytes, time_ms: int) -> None:
         """

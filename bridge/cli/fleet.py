@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,27 +17,40 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """What Kafka says of a consumer group: whose each partition is and how far it has come; None: its leader says nothing."""
+
+    owner_of: Mapping[Partition, str]
+    places: Mapping[Partition, Place | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
-    """What is shown: rows of the three tables, their members named as in the JSON. None: nobody knows."""
+    """What is shown: rows of the four tables, their members named as in the JSON. None: nobody knows."""
 
     workers: list[Row]
     partitions: list[Row]
+    waiting: list[Row]
     processes: list[Row]
 
 
-def overview(
-    announced: Mapping[str, Announcement],
-    owner_of: Mapping[Partition, str],
-    places: Mapping[Partition, Place | None],
-    now: float,
-) -> Overview:
-    """Put together what the workers said and what Kafka says; `now` as `time.time()`."""
+def overview(announced: Mapping[str, Announcement], shared: Group, lanes: Iterable[Group], movers: Group, now: float) -> Overview:
+    """Put together what the workers said and what Kafka says; `now` as `time.time()`. Workers of own lanes announce nothing."""
     live = {slot: one for slot, one in announced.items() if _state(one, now) == "live"}
+    groups: list[tuple[Group, Mapping[str, Announcement]]] = [(shared, live), *((lane, {}) for lane in lanes)]
     return Overview(
         [_worker(one, now) for one in announced.values()],
-        [_partition(one, place, owner_of.get(one), live) for one, place in places.items()],
+        [_partition(one, place, group.owner_of.get(one), said) for group, said in groups for one, place in group.places.items()],
+        list(_waiting(movers.places)),
         [row for one in live.values() for row in _processes(one)],
     )
+
+
+def _waiting(places: Mapping[Partition, Place | None]) -> Iterator[Row]:
+    """Count the executions that wait in each topic of the movers."""
+    for topic in dict.fromkeys(topic for topic, _ in places):
+        lags = [place.lag if place else None for (of, _), place in places.items() if of == topic]
+        yield {"topic": topic, "executions": None if None in lags else sum(lag or 0 for lag in lags)}
 
 
 def _state(one: Announcement, now: float) -> str:

@@ -9,16 +9,22 @@ each partition is, how far it is committed and where it ends.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 
 import typer
 
 from bridge import topics
-from bridge.cli.fleet import Row, overview
+from bridge.cli.fleet import Group, Overview, Row, overview
 from bridge.cli.output import out, show_json, show_rows
 from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.domain.retry import tiers as known_tiers
+from bridge.kafka.admin import lanes as lanes_of
+from bridge.kafka.admin import retry_topics
 from bridge.kafka.groups import owners
-from bridge.kafka.progress import Partition, Place, Progress
+from bridge.kafka.progress import Progress
 from bridge.registry.session import reading
 from bridge.settings import Settings
 
@@ -26,38 +32,71 @@ app = typer.Typer()
 
 WORKERS = ("slot", "where", "state", "since", "heartbeat", "stalls", "processes")
 PARTITIONS = ("topic", "partition", "owner", "lag", "committed age", "in flight", "oldest in flight")
+WAITING = ("waiting in", "executions")
 PROCESSES = ("slot", "process", "rate", "p50", "p99", "outcomes", "within")
 
 
 @app.command()
 def workers(data: Data = None, as_json: AsJson = False) -> None:
-    """Show the workers, the lag and owner of each partition, and what each process does. Reads Kafka only."""
+    """
+    Show the workers, the lag and owner of each partition, what waits, and what each process does. Reads Kafka only.
+
+    Partitions that have nothing to do share a line. Of an own lane's worker only lag and owner are known: it announces nothing.
+    """
     settings = operator_settings(data)
     with reading(settings) as registry:
         announced = {one.slot: one for one in registry.announced()}
-    group = topics.worker_group(settings)
-    found = overview(announced, owners(settings, group), _places(settings, group), time.time())
+    shared = _group(settings, topics.worker_group(settings), [topic.name(settings) for topic in topics.READ_BY_WORKERS])
+    lanes = [
+        _group(settings, topics.lane_group(settings, process), [topics.lane(process).name(settings)])
+        for process in lanes_of(settings)
+    ]
+    movers = _group(settings, topics.mover_group(settings), _waiting(settings))
+    found = overview(announced, shared, lanes, movers, time.time())
     if as_json:
-        show_json({"workers": found.workers, "partitions": found.partitions, "processes": found.processes})
-        return
-    none = "No worker has announced itself. Start one: `evb worker` (or `evb dev`)."
-    show_rows([_worker(row) for row in found.workers], WORKERS, as_json=False, empty=none)
-    out.print()
-    show_rows([_partition(row) for row in found.partitions], PARTITIONS, as_json=False, empty="")
-    out.print()
-    none = "No process has finished anything within the last minute."
-    show_rows([_process(row) for row in found.processes], PROCESSES, as_json=False, empty=none)
+        show_json(asdict(found))
+    else:
+        _show(found)
 
 
-def _places(settings: Settings, group: str) -> Mapping[Partition, Place | None]:
-    read = (topics.EVENTS.name(settings), topics.REDELIVERIES.name(settings))
+def _waiting(settings: Settings) -> list[str]:
+    """Name the topics of the movers: the tiers by their delays, those that were taken out after them."""
+    tiers = [topics.retries(tier).name(settings) for tier in known_tiers(settings.retry_tiers)]
+    return list(dict.fromkeys([*tiers, *(one.name for one in retry_topics(settings)), topics.PARKED.name(settings)]))
+
+
+def _group(settings: Settings, group: str, read: Sequence[str]) -> Group:
     asked = [(topic, partition) for topic in read for partition in range(settings.partitions)]
     progress = Progress(settings, group)
     try:
         found = progress.ask(asked)
     finally:
         progress.close()
-    return {one: found.get(one) for one in asked}
+    return Group(owners(settings, group), {one: found.get(one) for one in asked})
+
+
+def _show(found: Overview) -> None:
+    none = "No worker has announced itself. Start one: `evb worker` (or `evb dev`)."
+    show_rows([_worker(row) for row in found.workers], WORKERS, as_json=False, empty=none)
+    out.print()
+    show_rows(list(_partitions(found.partitions)), PARTITIONS, as_json=False, empty="")
+    out.print()
+    waiting = [{"waiting in": row["topic"], "executions": _known(row["executions"])} for row in found.waiting]
+    show_rows(waiting, WAITING, as_json=False, empty="")
+    out.print()
+    none = "No process has finished anything within the last minute."
+    show_rows([_process(row) for row in found.processes], PROCESSES, as_json=False, empty=none)
+
+
+def _partitions(rows: Sequence[Row]) -> Iterator[Row]:
+    """Give a row for each partition, but one for all of a topic that are somebody's and have nothing to do."""
+    for _, of_topic in groupby(rows, key=itemgetter("topic")):
+        of = list(of_topic)
+        quiet = [row for row in of if row["owner"] is not None and row["lag"] == 0 and not row["in_flight"]]
+        yield from (_partition(row) for row in of if row not in quiet)
+        if quiet:
+            together = {name: ", ".join(dict.fromkeys(str(row[name]) for row in quiet)) for name in ("partition", "owner")}
+            yield _partition(quiet[0]) | together
 
 
 def _worker(row: Row) -> Row:

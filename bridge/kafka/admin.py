@@ -115,6 +115,12 @@ def retry_topics(settings: Settings) -> list[TopicState]:
     return _family(settings, "retries")
 
 
+def lanes(settings: Settings) -> list[str]:
+    """Name the processes whose own lanes exist, those that were removed included. Raises BrokerUnavailable."""
+    start = f"{settings.topic_prefix}.lanes."
+    return [one.name.removeprefix(start) for one in _family(settings, "lanes")]
+
+
 def state_topics(settings: Settings) -> list[Topic]:
     """Give the topics in which processes keep state, those of processes that were removed included. Raises BrokerUnavailable."""
     start = f"{settings.topic_prefix}."

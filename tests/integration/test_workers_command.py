@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
 from bridge import topics
+from bridge.domain.retry import tier
 from bridge.kafka.admin import client, ensure_topics
 from bridge.kafka.client import producing
 from bridge.registry.objects import (
@@ -57,15 +58,17 @@ def evb_workers(stack: StackOfTests, settings: Settings, *options: str) -> str:
 
 def test_before_any_worker_was_there_all_partitions_are_nobodys(stack: StackOfTests) -> None:
     settings = stack.settings(partitions=2)
-    ensure_topics(settings)
+    ensure_topics(settings, [topics.retries(tier("7m"))])
     found = json.loads(evb_workers(stack, settings, "--json"))
     assert (found["workers"], found["processes"]) == ([], [])
     assert [(row["topic"], row["owner"], row["lag"]) for row in found["partitions"]] == [
-        (topic.name(settings), None, 0) for topic in (topics.EVENTS, topics.REDELIVERIES) for _ in range(2)
+        (topic.name(settings), None, 0) for topic in topics.READ_BY_WORKERS for _ in range(2)
     ]
+    waiting = [*(f"retries.{tier}" for tier in settings.retry_tiers.split(",")), "retries.7m", "parked"]
+    assert found["waiting"] == [{"topic": f"{settings.topic_prefix}.{name}", "executions": 0} for name in waiting]
     shown = evb_workers(stack, settings)
     assert "No worker has announced itself" in shown
-    assert shown.count("nobody") == 4
+    assert shown.count("nobody") == 8
 
 
 def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTests) -> None:
@@ -81,6 +84,11 @@ def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTe
     rate = AnnouncedRate("record", 60.0, {"completed": 90, "timeout": 30}, 0.004, 1.5)
     announced(settings, "1", 1, rates=(rate,))
     finished(settings, topics.worker_group(settings), TopicPartition(events, 0, 2))
+    ensure_topics(settings, [topics.lane("slow")])
+    for topic in (topics.lane("slow"), topics.PARKED):
+        aside = Sender(settings, topic)
+        aside.send(event("t.waits"), partition=1)
+        aside.flush()
     found, shown = json.loads(evb_workers(stack, settings, "--json")), evb_workers(stack, settings)
     assert {row["slot"]: (row["where"], row["state"]) for row in found["workers"]} == {
         "0": ("host-0:17", "silent"),
@@ -93,12 +101,15 @@ def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTe
     assert [(row["owner"], row["lag"], row["in_flight"]) for row in found["partitions"]] == [
         (None, 3, None),
         (None, 4, None),
-        (None, 0, None),
-        (None, 0, None),
+        *[(None, 0, None)] * 7,
+        (None, 1, None),
     ]
+    assert [row for row in found["waiting"] if row["executions"]] == [{"topic": topics.PARKED.name(settings), "executions": 1}]
     (did,) = found["processes"]
     assert (did["per_second"], did["outcomes"]) == (2.0, {"completed": 90, "timeout": 30})
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert lines[1].startswith("0 host-0:17 silent "), shown
     assert f"{events} 0 nobody 3 ? ? ?" in lines
+    assert f"{topics.lane('slow').name(settings)} 1 nobody 1 ? ? ?" in lines
+    assert f"{topics.PARKED.name(settings)} 1" in lines
     assert "1 record 2/s 4 ms 1500 ms completed 90, timeout 30 60 s" in lines

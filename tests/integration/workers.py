@@ -122,10 +122,10 @@ Headers = list[tuple[str, bytes | None]]
 
 
 class Sender:
-    """Puts records into the events topic, good ones and bad ones; `flush` returns once Kafka has them."""
+    """Puts records into a topic, good ones and bad ones; `flush` returns once Kafka has them."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = topics.EVENTS.name(settings)
+    def __init__(self, settings: Settings, topic: topics.Topic = topics.EVENTS) -> None:
+        self._topic = topic.name(settings)
         self._producer = Producer(producing(settings, linger_ms=5, timeout_s=30))
         self._faults: list[str] = []
 
