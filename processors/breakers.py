@@ -8,11 +8,13 @@ no attempt of theirs is spent.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridge import logs, metrics
+from bridge import logs
 from bridge.domain.event import Event
 from bridge.notifications.deliveries import WEBHOOK, webhook_of
+from bridge.registry.objects import AnnouncedBreaker
 
 FIRST_REST_S = 5.0
 LONGEST_REST_S = 300.0
@@ -82,7 +84,8 @@ class Breakers:
         if (found := self._failing.get((tenant, process))) is not None:
             found.probing = False
 
-    def show(self, now: float) -> None:
-        """Set what Prometheus reads; what has not been tried for long is paused, or is another worker's now."""
-        longest = now - UNTRIED_S
-        metrics.BREAKERS_OPEN.set(sum(1 for one in self._failing.values() if one.until > max(longest, 0)))
+    def resting(self, now: float) -> Iterator[AnnouncedBreaker]:
+        """Give what rests; what has not been tried for long is paused, or is another worker's now."""
+        for (tenant, process), one in self._failing.items():
+            if one.until > max(now - UNTRIED_S, 0):
+                yield AnnouncedBreaker(tenant, process, one.failures, one.reason)

@@ -6,13 +6,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from faust.types import TP
 
 from bridge import metrics
-from bridge.registry.objects import AnnouncedPartition
+from bridge.registry.objects import AnnouncedBreaker, AnnouncedPartition
 from processors.router import Router
 from processors.stillness import Stillness
+
+MOST_BREAKERS = 1000  # in a heartbeat: about 60 kB
 
 
 class Gauges:
@@ -40,7 +43,7 @@ class Gauges:
         metrics.CONSUMER_LAG.set(sum(self.lag.values()))
         metrics.IN_FLIGHT.set(self._router.in_flight)
         metrics.REMEMBERED.set(remembered)
-        self._router.breakers.show(time.time())
+        metrics.BREAKERS_OPEN.set(sum(1 for _ in self._router.breakers.resting(time.time())))
 
     def announced(self) -> Iterator[AnnouncedPartition]:
         """Give the partitions of which there is something to say."""
@@ -48,6 +51,10 @@ class Gauges:
             in_flight, oldest_s = self._held(tp)
             if in_flight or self.lag.get(tp):
                 yield AnnouncedPartition(tp.topic, tp.partition, in_flight, round(oldest_s, 1), round(self._age(tp), 1))
+
+    def resting(self) -> Iterator[AnnouncedBreaker]:
+        """Give the open breakers, but no more than a small record holds."""
+        return islice(self._router.breakers.resting(time.time()), MOST_BREAKERS)
 
     def _held(self, tp: TP) -> tuple[int, float]:
         window = self._router.windows.get(tp)

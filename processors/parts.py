@@ -92,7 +92,7 @@ class Parts:
             plugins.processes,
             worker,
             before.stalls if before else {},
-            lambda: Vitals(tuple(self._watchdog.gauges.announced()), rates.take()),
+            lambda: Vitals(tuple(self._watchdog.gauges.announced()), rates.take(), tuple(self._watchdog.gauges.resting())),
         )
         self._http = session(networks(settings.egress_allowed_networks))
         self._background: list[asyncio.Task[Any]] = []

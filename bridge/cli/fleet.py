@@ -36,7 +36,7 @@ class Overview:
 
 def overview(announced: Mapping[str, Announcement], shared: Group, lanes: Iterable[Group], movers: Group, now: float) -> Overview:
     """Put together what the workers said and what Kafka says; `now` as `time.time()`. Workers of own lanes announce nothing."""
-    live = {slot: one for slot, one in announced.items() if _state(one, now) == "live"}
+    live = {slot: one for slot, one in announced.items() if state_of(one, now) == "live"}
     groups: list[tuple[Group, Mapping[str, Announcement]]] = [(shared, live), *((lane, {}) for lane in lanes)]
     return Overview(
         [_worker(one, now) for one in announced.values()],
@@ -53,7 +53,7 @@ def _waiting(places: Mapping[Partition, Place | None]) -> Iterator[Row]:
         yield {"topic": topic, "executions": None if None in lags else sum(lag or 0 for lag in lags)}
 
 
-def _state(one: Announcement, now: float) -> str:
+def state_of(one: Announcement, now: float) -> str:
     """Say `live`, `stopped` (it was asked to), `stalled` (it ended itself) or `silent` (nobody knows what became of it)."""
     if one.ended:
         return "stopped" if one.ended == ASKED else "stalled"
@@ -64,7 +64,7 @@ def _worker(one: Announcement, now: float) -> Row:
     return {
         "slot": one.slot,
         "where": one.instance.rpartition("/")[0],
-        "state": _state(one, now),
+        "state": state_of(one, now),
         "since": datetime.fromtimestamp(one.since_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "heartbeat_age_s": round(now - one.at_ms / 1000, 1),
         "processes": {process.name: process.version for process in one.processes},

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from bridge.cli.fleet import state_of
 from bridge.cli.output import out, show_rows
 from bridge.cli.spelling import warn_of_unknown
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.registry.changes import Changes
 from bridge.registry.fields import ALL
-from bridge.registry.objects import Pause
+from bridge.registry.objects import AnnouncedBreaker, Pause
 from bridge.registry.pausing import pause as pause_
 from bridge.registry.pausing import resume as resume_
 from bridge.registry.pausing import said
@@ -55,21 +57,33 @@ def resume(process: Process = None, tenant: Tenant = None, data: Data = None) ->
 
 @app.command("list")
 def list_(data: Data = None, as_json: AsJson = False) -> None:
-    """List the processes that workers have announced, and every pause that holds."""
+    """
+    List the processes that workers have announced, every pause that holds, and what rests because it failed everything.
+
+    What rests, a worker says within ten seconds.
+    """
     with reading(operator_settings(data)) as registry:
-        pauses = registry.pauses()
-        names = {process.name: process.version for one in registry.announced() for process in one.processes}
-    rows = [_row(name, version, pauses) for name, version in sorted(names.items())]
-    rows += [_row(one.process, "-", pauses) for one in pauses if one.process not in names]
-    show_rows(rows, ("process", "version", "paused"), as_json=as_json, empty="No worker has announced a process.")
+        pauses, announced = registry.pauses(), registry.announced()
+    now = time.time()
+    resting = [one for said in announced if state_of(said, now) == "live" for one in said.breakers]
+    versions = {process.name: process.version for one in announced for process in one.processes}
+    others = dict.fromkeys([*(one.process for one in pauses), *(one.process for one in resting)])
+    named = [*sorted(versions.items()), *((name, "-") for name in others if name not in versions)]
+    rows = [_row(name, version, pauses, resting) for name, version in named]
+    show_rows(rows, ("process", "version", "paused", "resting"), as_json=as_json, empty="No worker has announced a process.")
 
 
-def _row(name: str, version: str, pauses: tuple[Pause, ...]) -> dict[str, object]:
+def _row(name: str, version: str, pauses: Sequence[Pause], resting: Sequence[AnnouncedBreaker]) -> dict[str, object]:
     return {
         "process": "all" if name == ALL else name,
         "version": version,
         "paused": "; ".join(_pause(one) for one in pauses if one.process == name) or "no",
+        "resting": "; ".join(_rest(one) for one in resting if one.process == name) or "no",
     }
+
+
+def _rest(one: AnnouncedBreaker) -> str:
+    return f"for {one.tenant}: {one.failures} attempts in a row failed, the last with {one.reason}"
 
 
 def _pause(one: Pause) -> str:

@@ -20,6 +20,7 @@ from bridge import logs, topics
 from bridge.kafka.producer import LoopProducer
 from bridge.registry.changes import now_ms
 from bridge.registry.objects import (
+    AnnouncedBreaker,
     AnnouncedPartition,
     AnnouncedProcess,
     AnnouncedRate,
@@ -41,6 +42,7 @@ class Vitals:
 
     partitions: tuple[AnnouncedPartition, ...] = ()
     rates: tuple[AnnouncedRate, ...] = ()
+    breakers: tuple[AnnouncedBreaker, ...] = ()
 
 
 def announced(process: AnyProcess) -> AnnouncedProcess:
@@ -120,6 +122,7 @@ class Announcer:
             stalls=dict(stalls),
             partitions=vitals.partitions,
             rates=vitals.rates,
+            breakers=vitals.breakers,
         )
 
     def _reported(self, error: KafkaError | None, _: Message) -> None:

@@ -162,6 +162,15 @@ class AnnouncedRate(msgspec.Struct, frozen=True, array_like=True):
     p99_s: float
 
 
+class AnnouncedBreaker(msgspec.Struct, frozen=True, array_like=True):
+    """A tenant's process (or webhook) that rests in this worker: how many attempts in a row have failed, and how the last one."""
+
+    tenant: str
+    process: str
+    failures: int
+    reason: str
+
+
 class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     What one worker runs and does; repeated as a heartbeat. `instance` tells two workers in one slot apart.
@@ -179,6 +188,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     stalls: dict[str, int] = {}
     partitions: tuple[AnnouncedPartition, ...] = ()
     rates: tuple[AnnouncedRate, ...] = ()
+    breakers: tuple[AnnouncedBreaker, ...] = ()
 
 
 Object = (

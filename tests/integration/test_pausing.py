@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -89,9 +93,11 @@ def test_a_process_that_fails_everything_rests_and_is_tried(
         sender.flush()
         until(lambda: _all_rest(newest(settings, events, "broken")), "the breaker says why")
         time.sleep(5)
+        until(lambda: _listed(stack, settings, "broken").startswith("for acme: "), "a heartbeat says so")
         assert not any(state.status.final for state in newest(settings, events, "broken"))
         switch.touch()
         until(lambda: final(settings, events, "broken"), "every execution has ended", 40)
+        until(lambda: _listed(stack, settings, "broken") == "no", "and the next heartbeat that it is over")
     states = newest(settings, events, "broken")
     assert {state.status for state in states} == {Status.COMPLETED}
     assert max(state.attempt for state in states) <= 3
@@ -99,3 +105,11 @@ def test_a_process_that_fails_everything_rests_and_is_tried(
 
 def _all_rest(states: list[Execution]) -> bool:
     return len(states) == 20 and all(state.reason.startswith("circuit breaker: ") for state in states)
+
+
+def _listed(stack: StackOfTests, settings: Settings, process: str) -> str:
+    """Say what `evb processes list` says of a process that may rest."""
+    command = [sys.executable, "-m", "bridge.cli", "processes", "list", "--json"]
+    done = subprocess.run(command, capture_output=True, check=True, env=os.environ | stack.environ(settings), timeout=60)
+    (found,) = [row["resting"] for row in json.loads(done.stdout) if row["process"] == process]
+    return str(found)

@@ -17,6 +17,7 @@ from bridge.domain.retry import tier
 from bridge.kafka.admin import client, ensure_topics
 from bridge.kafka.client import producing
 from bridge.registry.objects import (
+    AnnouncedBreaker,
     AnnouncedProcess,
     AnnouncedRate,
     Announcement,
@@ -49,7 +50,11 @@ def finished(settings: Settings, group: str, upto: TopicPartition) -> None:
 
 
 def evb_workers(stack: StackOfTests, settings: Settings, *options: str) -> str:
-    command = [sys.executable, "-m", "bridge.cli", "workers", *options]
+    return evb(stack, settings, "workers", *options)
+
+
+def evb(stack: StackOfTests, settings: Settings, *words: str) -> str:
+    command = [sys.executable, "-m", "bridge.cli", *words]
     environ = os.environ | stack.environ(settings) | {"EVB_REDIS__URL": "redis://127.0.0.1:1"}  # nobody: it is not asked
     done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -113,3 +118,15 @@ def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTe
     assert f"{topics.lane('slow').name(settings)} 1 nobody 1 ? ? ?" in lines
     assert f"{topics.PARKED.name(settings)} 1" in lines
     assert "1 record 2/s 4 ms 1500 ms completed 90, timeout 30 60 s" in lines
+
+
+def test_what_rests_is_listed_as_long_as_a_live_worker_says_so(stack: StackOfTests) -> None:
+    settings = stack.settings(partitions=2)
+    ensure_topics(settings)
+    announced(settings, "0", 95, breakers=(AnnouncedBreaker("acme", "record", 30, "timeout"),))
+    announced(settings, "1", 1, breakers=(AnnouncedBreaker("other", "webhook w1", 12, "rejected"),))
+    listed = json.loads(evb(stack, settings, "processes", "list", "--json"))
+    assert [(row["process"], row["version"], row["paused"], row["resting"]) for row in listed] == [
+        ("record", "1.0.0", "no", "no"),
+        ("webhook w1", "-", "no", "for other: 12 attempts in a row failed, the last with rejected"),
+    ]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bridge.domain.event import Event
-from bridge.metrics import REGISTRY
+from bridge.registry.objects import AnnouncedBreaker
 from processors.breakers import FIRST_REST_S, LONGEST_REST_S, UNTRIED_S, Breakers, circuit_of
 
 
@@ -71,12 +71,12 @@ def test_each_webhook_of_a_tenant_is_a_circuit_of_its_own() -> None:
     assert (circuit_of("webhook", one), circuit_of("webhook", other)) == ("webhook a", "webhook b")
 
 
-def test_what_is_open_and_still_tried_is_shown() -> None:
+def test_what_is_open_and_still_tried_rests() -> None:
     breakers = opened()
-    for now, shown in ((1.0, 1), (FIRST_REST_S + UNTRIED_S - 1, 1), (FIRST_REST_S + UNTRIED_S, 0)):
-        breakers.show(now)
-        assert REGISTRY.get_sample_value("evb_process_breakers_open") == shown, "another worker may have the partition now"
+    breakers.failed("acme", "shop", "timeout", 1.0)
+    for now in (1.0, FIRST_REST_S + UNTRIED_S - 1):
+        assert list(breakers.resting(now)) == [AnnouncedBreaker("acme", "crm", 3, "timeout")]
+    assert not list(breakers.resting(FIRST_REST_S + UNTRIED_S)), "another worker may have the partition now"
     breakers.failed("acme", "crm", "timeout", FIRST_REST_S + UNTRIED_S)
     breakers.worked("acme", "crm")
-    breakers.show(FIRST_REST_S + UNTRIED_S)
-    assert REGISTRY.get_sample_value("evb_process_breakers_open") == 0
+    assert not list(breakers.resting(FIRST_REST_S + UNTRIED_S))

@@ -214,6 +214,7 @@ async def test_open_breakers_are_shown() -> None:
     worker.breakers.failed("acme", "crm", "timeout", time.time())
     worker.watchdog.gauges.show(set(), 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 1
+    assert [(one.tenant, one.process) for one in worker.watchdog.gauges.resting()] == [("acme", "crm")]
     worker.breakers.worked("acme", "crm")
     worker.watchdog.gauges.show(set(), 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 0
