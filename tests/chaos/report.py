@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tests.chaos.planted import PLANTED
 from tests.chaos.product import PARTITIONS, TIERS
-from tests.chaos.scenarios import ALL
+from tests.chaos.scenarios import ALL, LONG_ONLY
 from tests.chaos.scenarios.stage import Row
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -99,4 +99,6 @@ def page(rows: Sequence[Row]) -> str:
         lines += [f"- {name}: {said}" for name, said in row.measured.items()]
         lines += [f"- **missed**: {said}" for said in row.missed]
         lines += [f"- {row.took_s:.0f} s with start and check, at a load average of {row.load:.1f}", ""]
+    for scenario in LONG_ONLY:
+        lines += [f"### {scenario.id}: {scenario.fault}", "", f"Only with `make chaos-long`. {scenario.what}", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -44,3 +44,5 @@ ALL: Sequence[Scenario] = (
     abuse.SCENARIO,
     faulty.SCENARIO,
 )
+LONG_ONLY: Sequence[Scenario] = ()
+"""Rows that a whole every-change run leaves out: `--long` plays them, and their small form is played by name only."""
