@@ -184,6 +184,12 @@ REMEMBERED = Gauge(
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
+REMEMBERED_BYTES = Gauge(
+    "evb_worker_executions_remembered_bytes",
+    "Memory set aside for the last hour's finished executions and failed attempts: it grows by steps over an hour, then stays.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
 
 CATALOGUE = (
     INGRESS_REQUESTS,
@@ -213,6 +219,7 @@ CATALOGUE = (
     IN_FLIGHT,
     LEFT_BEHIND,
     REMEMBERED,
+    REMEMBERED_BYTES,
 )
 
 

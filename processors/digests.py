@@ -52,6 +52,11 @@ class Generation:
     def full(self) -> bool:
         return self.count >= self._most
 
+    @property
+    def size(self) -> int:
+        """Its bytes; the system gives them page by page, as digests come in."""
+        return len(self._rows) + len(self._filled)
+
     def clear(self, span: int) -> None:
         """Forget everything and stand for another span, in the same memory."""
         self.span, self.count = span, 0
@@ -96,6 +101,11 @@ class Digests:
 
     def __len__(self) -> int:
         return sum(generation.count for generation in self._generations)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all generations."""
+        return sum(generation.size for generation in self._generations)
 
     def __contains__(self, key: bytes) -> bool:
         bucket = first_bucket(key, self._buckets)

@@ -27,7 +27,7 @@ class Gauges:
         self._shown: set[TP] = set()
         self.lag: dict[TP, int] = {}
 
-    def show(self, assigned: set[TP], remembered: int) -> None:
+    def show(self, assigned: set[TP], remembered: int, remembered_bytes: int) -> None:
         """Set what Prometheus reads; a partition that was taken away disappears."""
         for gone in self._shown - assigned:
             self.lag.pop(gone, None)
@@ -43,6 +43,7 @@ class Gauges:
         metrics.CONSUMER_LAG.set(sum(self.lag.values()))
         metrics.IN_FLIGHT.set(self._router.in_flight)
         metrics.REMEMBERED.set(remembered)
+        metrics.REMEMBERED_BYTES.set(remembered_bytes)
         metrics.BREAKERS_OPEN.set(sum(1 for _ in self._router.breakers.resting(time.time())))
 
     def announced(self) -> Iterator[AnnouncedPartition]:

@@ -95,6 +95,11 @@ class ExecutionsTable(RecordTable):
         self.recovered = Recovered()
         self._source = source
 
+    @property
+    def size(self) -> int:
+        """The bytes of what is remembered."""
+        return self.finished.size + self.failed.size
+
     def is_past(self, execution_id: str, attempt: int) -> bool:
         """Say whether the execution had a final record, or this attempt of it a pending one, within the last hour."""
         key = digest(execution_id)

@@ -79,7 +79,7 @@ class Watchdog:
                 self.look(time.monotonic(), {TP(*one): place for one, place in answer.places.items()})
             assigned = self.assigned()
             self.asked = [(tp.topic, tp.partition) for tp in assigned] or [(self._events, 0)]  # any: does Kafka answer?
-            self.gauges.show(set(assigned), len(self._executions.finished))
+            self.gauges.show(set(assigned), len(self._executions.finished), self._executions.size)
             await self._pass_expired()
 
     def assigned(self) -> list[TP]:

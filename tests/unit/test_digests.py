@@ -42,6 +42,7 @@ def test_more_than_fits_makes_the_memory_shorter_and_not_larger() -> None:
         digests.add(key, 0)
     assert digests.early > 0
     assert len(digests) <= GENERATIONS * 8 * 16
+    assert digests.size == GENERATIONS * 8 * (16 * DIGEST + 1)
     assert keys[-1] in digests
     assert keys[0] not in digests
 

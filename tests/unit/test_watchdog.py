@@ -54,7 +54,7 @@ class Worker:
         self.unheard_s = 0.0
         self.now = 0.0
         self.mover_works = True
-        executions: Any = SimpleNamespace(finished=())
+        executions: Any = SimpleNamespace(finished=(), size=0)
         announcer: Any = SimpleNamespace(unheard_s=lambda: self.unheard_s)
         words: Any = SimpleNamespace(say=self._say)
         self.watchdog = Watchdog(self.app, self.router, executions, announcer, words, "evb.events", PATIENCE_S, self._moved)
@@ -198,23 +198,23 @@ async def test_metrics_of_a_partition_that_was_taken_disappear() -> None:
     gauges = worker.watchdog.gauges
     gauges._clock = lambda: worker.now
     worker.looks(3, Place(3, 9))
-    gauges.show({TAKEN, GROWN}, 0)
+    gauges.show({TAKEN, GROWN}, 0, 0)
     labels = {"topic": GROWN.topic, "partition": "1"}
     assert metrics.REGISTRY.get_sample_value("evb_partition_lag_records", labels) == 6
     assert metrics.REGISTRY.get_sample_value("evb_partition_committed_age_seconds", labels) == 2
     assert [one.partition for one in gauges.announced()] == [1]
-    gauges.show({TAKEN}, 0)
+    gauges.show({TAKEN}, 0, 0)
     assert metrics.REGISTRY.get_sample_value("evb_partition_lag_records", labels) is None
     assert metrics.REGISTRY.get_sample_value("evb_consumer_lag_records") == 0
-    gauges.show(set(), 0)
+    gauges.show(set(), 0, 0)
 
 
 async def test_open_breakers_are_shown() -> None:
     worker = Worker()
     worker.breakers.failed("acme", "crm", "timeout", time.time())
-    worker.watchdog.gauges.show(set(), 0)
+    worker.watchdog.gauges.show(set(), 0, 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 1
     assert [(one.tenant, one.process) for one in worker.watchdog.gauges.resting()] == [("acme", "crm")]
     worker.breakers.worked("acme", "crm")
-    worker.watchdog.gauges.show(set(), 0)
+    worker.watchdog.gauges.show(set(), 0, 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 0
