@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import struct
 import sys
@@ -28,10 +27,11 @@ from bridge.kafka.admin import ensure_topics, result_topics
 from bridge.kafka.client import producing
 from bridge.kafka.groups import committed
 from bridge.settings import Settings
-from bridge.stack.ports import LOOPBACK, free_port
+from bridge.stack.ports import free_port
 from bridge.stack.programs import Program
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests, as_environ
+from tests.scrape import metric
 
 PATIENCE_S = 40.0
 """Longer than anything takes on a busy machine; a condition that holds ends the wait at once."""
@@ -60,13 +60,7 @@ class Worker(Program):
 
     def metric(self, name: str) -> float:
         """Read a metric without labels."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
-        try:
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-        finally:
-            connection.close()
-        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+        return metric(self.port, name)
 
     def settle(self, settings: Settings) -> None:
         """Wait until it has finished every event that there is."""

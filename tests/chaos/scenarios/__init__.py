@@ -21,6 +21,7 @@ from tests.chaos.scenarios import (
     poison,
     redis_killed,
     rolling,
+    soak,
     web_killed,
     worker_killed,
     workflows,
@@ -44,5 +45,5 @@ ALL: Sequence[Scenario] = (
     abuse.SCENARIO,
     faulty.SCENARIO,
 )
-LONG_ONLY: Sequence[Scenario] = ()
+LONG_ONLY: Sequence[Scenario] = (soak.SCENARIO,)
 """Rows that a whole every-change run leaves out: `--long` plays them, and their small form is played by name only."""
