@@ -43,12 +43,12 @@ class Slopes:
 def slopes(looks: Sequence[Look], warm_s: float) -> Slopes:
     """Lay a line through all looks after the first `warm_s` seconds, without what is set aside."""
     warm = [look for look in looks if look.at_s >= warm_s]
+    if len(warm) < 2:
+        return Slopes(0.0, 0.0)  # it was hardly there: `changed` names it
     at = [look.at_s / 600 for look in warm]
-    mb, files = (
-        linear_regression(at, [one.rss_mb - one.set_aside_mb for one in warm]),
-        linear_regression(at, [one.files for one in warm]),
-    )
-    return Slopes(mb.slope, files.slope)
+    mb = linear_regression(at, [look.rss_mb - look.set_aside_mb for look in warm]).slope
+    files = linear_regression(at, [look.files for look in warm]).slope
+    return Slopes(mb, files)
 
 
 def missed(name: str, looks: Sequence[Look], warm_s: float) -> Iterator[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
@@ -44,15 +45,16 @@ class Footprint:
         self.seen[KAFKA].append(_look(at_s, psutil.Process(product.stack.kafka.pid)))
         self.seen[VALKEY].append(_look(at_s, psutil.Process(product.stack.valkey.pid)))
         for n, web in enumerate(product.webs):
-            self._look_at_family(at_s, f"web {n}", web, 0.0)
+            self._look_at_family(at_s, f"web {n}", web)
         for n, worker in enumerate(product.workers):
-            self._look_at_family(at_s, f"worker {n}", worker, metric(worker.port, SET_ASIDE))
+            self._look_at_family(at_s, f"worker {n}", worker, SET_ASIDE)
 
-    def _look_at_family(self, at_s: float, name: str, program: Program, set_aside: float) -> None:
-        parent = psutil.Process(program.pid)
-        self.seen[name].append(_look(at_s, parent, program.port, set_aside))
-        for n, child in enumerate(sorted(parent.children(recursive=True), key=psutil.Process.create_time)):
-            self.seen[f"{name}, child {n}"].append(_look(at_s, child, program.port))
+    def _look_at_family(self, at_s: float, name: str, program: Program, set_aside: str = "") -> None:
+        with suppress(psutil.NoSuchProcess, OSError):  # it ends or starts: who was not there at every look is named afterwards
+            parent = psutil.Process(program.pid)
+            self.seen[name].append(_look(at_s, parent, program.port, metric(program.port, set_aside) if set_aside else 0.0))
+            for n, child in enumerate(sorted(parent.children(recursive=True), key=psutil.Process.create_time)):
+                self.seen[f"{name}, child {n}"].append(_look(at_s, child, program.port))
 
 
 def _look(at_s: float, process: psutil.Process, port: int = 0, set_aside: float = 0.0) -> Look:
