@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
@@ -39,6 +40,13 @@ class Footprint:
             await asyncio.sleep(max(0.0, began + due - time.monotonic()))
             await asyncio.to_thread(self._look, time.monotonic() - began)
 
+    def write(self, file: Path) -> None:
+        """Write all looks as CSV."""
+        lines = [
+            (name, *(str(round(value, 1)) for value in astuple(look))) for name, looks in self.seen.items() for look in looks
+        ]
+        file.write_text("".join(",".join(line) + "\n" for line in [("process", *Look.__slots__), *lines]))
+
     def _look(self, at_s: float) -> None:
         self.times += 1
         product = self.product
@@ -54,7 +62,7 @@ class Footprint:
             parent = psutil.Process(program.pid)
             self.seen[name].append(_look(at_s, parent, program.port, metric(program.port, set_aside) if set_aside else 0.0))
             for n, child in enumerate(sorted(parent.children(recursive=True), key=psutil.Process.create_time)):
-                self.seen[f"{name}, child {n}"].append(_look(at_s, child, program.port))
+                self.seen[f"{name} child {n}"].append(_look(at_s, child, program.port))
 
 
 def _look(at_s: float, process: psutil.Process, port: int = 0, set_aside: float = 0.0) -> Look:

@@ -28,6 +28,7 @@ async def play(stage: Stage) -> None:
 
     sent = await stage.under_fire(watch)
     rate, loaded_mb = len(sent) / (time.monotonic() - began), _own_mb()
+    footprint.write(stage.product.stack.log / "footprint.csv")  # beside the logs, which CHAOS_LOGS keeps of a row that missed
     _judge(stage, footprint)
     await stage.settle(sent)
     stage.row.measured["events a second"] = f"{rate:.0f}"
