@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from multiprocessing.connection import wait
 
 import pebble
 
@@ -81,8 +82,13 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Say whether it can be asked: a child may die between two runs, of what the last one left behind."""
-        return self._pool.active and self._context.made is not None and self._context.made.is_alive()
+        """
+        Say whether it can be asked: a child may die between two runs, of what the last one left behind.
+
+        Its end of a pipe tells too: while pebble's thread collects a dead child, multiprocessing takes it for a living one.
+        """
+        child = self._context.made
+        return self._pool.active and child is not None and child.is_alive() and not wait([child.sentinel], 0)
 
     def kill(self) -> None:
         """Kill the child; whoever waits for its answer learns that it died."""

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from multiprocessing.connection import wait
 
 import pytest
 from pebble.pool import process as pebbles
@@ -32,6 +35,25 @@ def test_a_child_that_dies_before_its_call_was_taken_over_is_noticed(monkeypatch
         with pytest.raises(Died):
             child.run(b"")
         assert time.monotonic() - began < START_S / 2
+    finally:
+        child.end()
+        guard.close()
+
+
+def test_a_dead_child_that_somebody_else_collects_is_not_taken_for_a_living_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between another thread's waitpid and its note of the exit code, multiprocessing says that the child lives."""
+    guard = Guard()
+    child = Child(Abuser(), guard, Wanted("json", "info", ""))
+    try:
+        child._load()
+        made = child._context.made
+        assert made is not None
+        assert made.pid is not None
+        monkeypatch.setattr(made, "is_alive", lambda: True)
+        assert child.alive
+        os.kill(made.pid, signal.SIGKILL)
+        wait([made.sentinel], 10)
+        assert not child.alive
     finally:
         child.end()
         guard.close()
