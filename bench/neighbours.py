@@ -67,14 +67,15 @@ def measure(bench: Bench) -> dict[Neighbour, list[Round]]:
 def _round(bench: Bench, neighbour: Neighbour, prefix: str) -> Round:
     """Look twice at a fresh installation: what the neighbour of the round before left waiting disturbs nobody there."""
     settings = bench.settings(prefix, results("record"), results("slow"))
-    keys = [asyncio.run(create(settings, f"tenant-{n}")) for n in range(MOST_SHARES)]
+    key, *_ = [asyncio.run(create(settings, f"tenant-{n}")) for n in range(MOST_SHARES - 1)]
+    neighbours = asyncio.run(create(settings, "neighbour", without="record"))  # its executions are the slow ones, and no others
     plugins = os.pathsep.join((str(PLUGIN), str(ROOT)))
     journal = str(bench.stack.data / prefix)
     with bench.web(prefix, PYTHONPATH=plugins) as web, bench.worker(prefix, PYTHONPATH=plugins, EVB_JOURNAL_DIR=journal):
         url, topic = f"http://{LOOPBACK}:{web.port}/events", results("record").name(settings)
-        alone = post_to_result(bench.kafka, topic, url, keys[0], LIVE, SPAN_S)
-        with _posting(url, keys[1], neighbour):
-            return Round(alone, post_to_result(bench.kafka, topic, url, keys[0], LIVE, SPAN_S))
+        alone = post_to_result(bench.kafka, topic, url, key, LIVE, SPAN_S)
+        with _posting(url, neighbours, neighbour):
+            return Round(alone, post_to_result(bench.kafka, topic, url, key, LIVE, SPAN_S))
 
 
 @contextmanager
