@@ -13,11 +13,14 @@ from tests.chaos.scenarios import (
     abuse,
     broker_killed,
     broker_stopped,
+    clock,
+    disk_full,
     everything,
     faulty,
     flushed,
     network,
     nothing,
+    open_files,
     poison,
     redis_killed,
     rolling,
@@ -44,3 +47,6 @@ ALL: Sequence[Scenario] = (
     abuse.SCENARIO,
     faulty.SCENARIO,
 )
+
+LONG_ONLY: Sequence[Scenario] = (disk_full.SCENARIO, clock.SCENARIO, open_files.SCENARIO)
+"""Rows of the long tier alone: they need what not every machine gives, or wait for as long as a clock was moved."""
