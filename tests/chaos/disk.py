@@ -28,7 +28,7 @@ def small_disk(data: Path) -> Iterator[None]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "evb-chaos", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"no disk could be mounted ({done.stderr.strip()}): {HOW}")
+        raise RuntimeError(f"no disk could be mounted ({done.stderr.splitlines()[0]}): {HOW}")
     try:
         yield
     finally:

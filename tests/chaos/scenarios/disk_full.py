@@ -14,6 +14,8 @@ from tests.chaos.scenarios.asking import Answers, asking, in_time
 from tests.chaos.scenarios.stage import CHAOS, DOUBTS, Form, Scenario, Stage
 
 LASTS_S = (10.0, 20.0)
+BACK_S = 120.0
+"""After that the broker has not come back, and the row ends."""
 
 
 async def play(stage: Stage) -> None:
@@ -26,7 +28,8 @@ async def play(stage: Stage) -> None:
             await stage.moments(stage.form.times, stage.span_s / 2)
             asked.extend(await _full(stage, number))
             began = time.monotonic()
-            await stage.product.answering([stage.product.stack.kafka])
+            async with asyncio.timeout(BACK_S):
+                await stage.product.answering([stage.product.stack.kafka])
             back.append(time.monotonic() - began)
 
     sent = await stage.under_fire(fire)
