@@ -47,8 +47,8 @@ def fill(data: Path) -> None:
 
 
 def relieve(data: Path) -> None:
-    """Give the room back; does nothing where that was done."""
-    _ballast(data).unlink(missing_ok=True)
+    """Give the room back."""
+    _ballast(data).unlink()
 
 
 def _place(data: Path) -> Path:

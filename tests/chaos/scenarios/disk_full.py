@@ -26,11 +26,9 @@ async def play(stage: Stage) -> None:
     async def fire() -> None:
         for number in range(stage.form.times):
             await stage.moments(stage.form.times, stage.span_s / 2)
-            asked.extend(await _full(stage, number))
-            began = time.monotonic()
-            async with asyncio.timeout(BACK_S):
-                await stage.product.answering([stage.product.stack.kafka])
-            back.append(time.monotonic() - began)
+            async with asking(stage, str(number)) as answers:
+                back.append(await _full(stage))
+            asked.extend(answers)
 
     sent = await stage.under_fire(fire)
     ends = Counter(code for name, code in stage.product.ends if name == "kafka")
@@ -42,17 +40,18 @@ async def play(stage: Stage) -> None:
     _judge(stage, [attempt for _, attempt in asked])
 
 
-async def _full(stage: Stage, number: int) -> Answers:
-    """Fill the disk for a seeded time, and ask the door meanwhile."""
-    data, lasts = stage.product.stack.data, stage.random.uniform(*LASTS_S)
+async def _full(stage: Stage) -> float:
+    """Fill the disk for a seeded time; gives the seconds that the broker took to come back when there was room."""
+    data = stage.product.stack.data
     try:
-        async with asking(stage, str(number)) as asked:
-            await asyncio.to_thread(fill, data)
-            await asyncio.sleep(lasts)
-            relieve(data)
+        await asyncio.to_thread(fill, data)
+        await asyncio.sleep(stage.random.uniform(*LASTS_S))
     finally:
         relieve(data)
-    return asked
+    began = time.monotonic()
+    async with asyncio.timeout(BACK_S):
+        await stage.product.answering([stage.product.stack.kafka])
+    return time.monotonic() - began
 
 
 def _judge(stage: Stage, asked: list[Attempt]) -> None:

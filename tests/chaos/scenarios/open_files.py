@@ -47,7 +47,7 @@ async def play(stage: Stage) -> None:
     async def fire() -> None:
         for number in range(stage.form.times):
             await stage.moments(stage.form.times, stage.span_s / 2)
-            async with asking(stage, str(number)) as answers, _crowd(stage.product, peaks):
+            async with _crowd(stage.product, peaks), asking(stage, str(number)) as answers:
                 await asyncio.sleep(stage.random.uniform(*LASTS_S))
             asked.extend(answers)
             began = time.monotonic()
