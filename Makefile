@@ -45,7 +45,7 @@ format: setup ## Format the code and mend what the linter can
 chaos: setup ## Break every part under load and account for every event: the table of docs/reliability.md (ARGS="C2 P1" for rows)
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-chaos-long: setup ## The same with the large numbers, for hours (ARGS="C2" for a row)
+chaos-long: setup ## The same with the large numbers, and a full disk, wrong clocks and few open files, for hours (ARGS="C2" for a row)
 	$(BIN)/python -m tests.chaos --long $(ARGS)
 	CHAOS=long $(BIN)/python -m pytest -m chaos -s
 

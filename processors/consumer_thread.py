@@ -113,6 +113,13 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         self._ensure_consumer()._fetcher._prefetch_backoff = CONSUMED_S
         membership.watch(self._ensure_consumer(), self.app.conf.consumer_group_instance_id)
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """
+        Leave it to the watchdog, which asks Kafka.
+
+        Faust's own detector calls every partition of a table that had nothing to recover dead: an error each, every few seconds.
+        """
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         consumer, notes = self._ensure_consumer(), self.consumer.notes  # type: ignore[attr-defined]  # BatchConsumer
         assigned = self.assignment()

@@ -22,19 +22,37 @@ class Keeper:
         self._say = say
         self._ends = 0
         self._started = time.monotonic()
-        self._due: float | None = None
+        self._due = 0.0
+        """When it may be started again; 0 where it has not been seen to have ended."""
+        self._why = ""
+        """Why the last try to start it failed, which is said once."""
 
     def look(self) -> bool:
-        """Start the part again where it has ended and its pause is over; tells whether that happened now."""
+        """
+        Start the part again where it has ended and its pause is over; tells whether that happened now.
+
+        Where the system does not let it start (a full disk), that is said, and tried again.
+        """
         if self.part.running:
             return False
         now = time.monotonic()
-        if self._due is None:
+        if not self._due:
             self._ends = 0 if now - self._started > STEADY_S else self._ends + 1
-            self._due = now + PAUSES_S[min(self._ends, len(PAUSES_S) - 1)]
+            self._pause(now)
             self._say(f"{self.part.name} ended with {self.part.exit_code}; starting it again (log: {self.part.log})")
         if now < self._due:
             return False
-        self.part.spawn()
-        self._started, self._due = now, None
+        try:
+            self.part.spawn()
+        except OSError as err:
+            self._ends += 1
+            self._pause(now)
+            if self._why != (why := str(err)):
+                self._say(f"{self.part.name} cannot be started: {why}; trying again")
+            self._why = why
+            return False
+        self._started, self._due, self._why = now, 0.0, ""
         return True
+
+    def _pause(self, now: float) -> None:
+        self._due = now + PAUSES_S[min(self._ends, len(PAUSES_S) - 1)]

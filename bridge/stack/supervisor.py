@@ -55,6 +55,7 @@ class Supervisor:
         self.web = self._program("web", self._port)
         self.workers = (self._program("worker", self.settings.worker_health_port), *map(self._lane, find_processes().lanes))
         self._demo: Demo | None = None
+        self._current = True
 
     @property
     def info(self) -> StackInfo:
@@ -106,8 +107,19 @@ class Supervisor:
                 )
             pids = self.info.pids
             if pids != told and all(pids.values()):  # never a 0: a signal to process 0 would hit the reader's own group
-                write(self.info, *self._files)
-                told = pids
+                told = pids if self._written() else told
+
+    def _written(self) -> bool:
+        """Write the ready file; where that is not possible (a full disk), say so once, and leave it to the next look."""
+        try:
+            write(self.info, *self._files)
+        except OSError as err:
+            if self._current:
+                self._say(f"The ready file cannot be written: {err}; trying again")
+            self._current = False
+        else:
+            self._current = True
+        return self._current
 
     def stop(self) -> None:
         """End web, worker, Valkey and Kafka in this order; data stays."""

@@ -2,8 +2,8 @@
 """
 `python -m tests.chaos [--long] [C0 C1 … [--keep]]`: play the matrix or rows of it and print the table.
 
-A whole every-change run is kept in `docs/`; `--keep` puts single rows in the place of the kept ones. Rows of the long tier only
-are played with `--long` or by name, and never kept.
+A whole every-change run is kept in `docs/`; `--keep` puts single rows in the place of the kept ones. Rows of the long tier alone
+are played with `--long`, or in their small form where they are named; they are never kept.
 
 `CHAOS_SEED` decides all times. Exit code 1: a row missed what is asked, or the check did not see a planted fault.
 """
@@ -27,11 +27,11 @@ def main() -> None:
     """Play the named scenarios, or all."""
     names = [word for word in sys.argv[1:] if not word.startswith("-")]
     long_ = "--long" in sys.argv
-    there_are = {scenario.id: scenario for scenario in (*ALL, *LONG_ONLY)}
-    if unknown := set(names) - there_are.keys():
-        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(there_are)}")
-    chosen = names or (there_are if long_ else [scenario.id for scenario in ALL])
-    rows = [_play(scenario, long_) for name, scenario in there_are.items() if name in chosen]
+    all_ = (*ALL, *LONG_ONLY)
+    if unknown := set(names) - {scenario.id for scenario in all_}:
+        sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(scenario.id for scenario in all_)}")
+    chosen = [scenario for scenario in all_ if scenario.id in names] if names else all_ if long_ else ALL
+    rows = [_play(scenario, long_) for scenario in chosen]
     report.show(rows)
     if not long_ and (not names or "--keep" in sys.argv):
         there = {row.id: row for row in report.kept()} if names else {}

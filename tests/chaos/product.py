@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,10 @@ class Layout:
     plugins: Sequence[Path] = (PLUGIN,)
     parts: Callable[[Stack], None] = lambda _: None
     """Puts other parts into the place of a stack's own before they start."""
+    around: Callable[[Path], AbstractContextManager[object]] = nullcontext
+    """What a stack's directory needs for as long as the stack lives."""
+    program: type[Program] = Program
+    """How web servers and workers are run."""
 
     def wired(self) -> Layout:
         """Give this layout with a network between the product and the broker."""
@@ -178,6 +182,13 @@ class Product:
 @asynccontextmanager
 async def running(data: Path, layout: Layout) -> AsyncIterator[Product]:
     """Start a product in an empty directory, keep it alive, and end it with everything it started."""
+    with layout.around(data):
+        async with _running(data, layout) as product:
+            yield product
+
+
+@asynccontextmanager
+async def _running(data: Path, layout: Layout) -> AsyncIterator[Product]:
     stack = Stack(data)
     layout.parts(stack)
     wire = Wire(stack.kafka) if isinstance(stack.kafka, WiredKafka) else None
@@ -236,22 +247,23 @@ async def _assemble(stack: Stack, layout: Layout, wire: Wire | None) -> Product:
     settings = load(environ)
     made = [topics.results(name) for name in layout.processes]
     await asyncio.to_thread(ensure_topics, settings, made)
-    await asyncio.to_thread(_stamp_at_the_broker, settings, [topic.name(settings) for topic in made])
+    await asyncio.to_thread(stamp_at_the_broker, settings, [topic.name(settings) for topic in made])
     if wire:
         environ["EVB_KAFKA__BOOTSTRAP_SERVERS"] = f"{LOOPBACK}:{wire.port}"
     webs, workers = [], []
     for n in range(layout.webs):
-        webs.append(_program(stack, "web", n, environ | {"EVB_PORT": str(port := free_port()), "PYTHONPATH": plugins}, port))
+        own = {"EVB_PORT": str(port := free_port()), "PYTHONPATH": plugins}
+        webs.append(_program(stack, layout, "web", n, environ | own, port))
     for n in range(layout.workers):
         own = {"EVB_WORKER_SLOT": str(n), "EVB_WORKER_HEALTH_PORT": str(port := free_port()), "PYTHONPATH": plugins}
-        workers.append(_program(stack, "worker", n, environ | own, port))
+        workers.append(_program(stack, layout, "worker", n, environ | own, port))
     keys = await _tenants(settings, layout.tenants)
     target = Target(tuple(f"http://{LOOPBACK}:{web.port}" for web in webs), keys)
     return Product(stack, settings, webs, workers, target, wire=wire)
 
 
-def _program(stack: Stack, role: str, number: int, environ: dict[str, str], port: int) -> Program:
-    return Program(role, port, stack.family, stack.log / f"{role}-{number}.log", environ)
+def _program(stack: Stack, layout: Layout, role: str, number: int, environ: dict[str, str], port: int) -> Program:
+    return layout.program(role, port, stack.family, stack.log / f"{role}-{number}.log", environ)
 
 
 async def _tenants(settings: Settings, count: int) -> tuple[str, ...]:
@@ -264,8 +276,8 @@ async def _tenants(settings: Settings, count: int) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _stamp_at_the_broker(settings: Settings, names: Iterable[str]) -> None:
-    """Have Kafka stamp the results when it takes them, so that their times do not depend on what the worker says."""
+def stamp_at_the_broker(settings: Settings, names: Iterable[str]) -> None:
+    """Have Kafka stamp the records when it takes them, so that their times do not depend on what the worker says."""
     entry = ConfigEntry("message.timestamp.type", "LogAppendTime", incremental_operation=AlterConfigOpType.SET)
     asked = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in names]
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.chaos import report
-from tests.chaos.scenarios import ALL
+from tests.chaos.scenarios import ALL, LONG_ONLY
 
 
 def test_the_page_is_written_from_the_data() -> None:
@@ -15,6 +15,13 @@ def test_the_page_is_written_from_the_data() -> None:
 
 def test_every_scenario_has_its_row() -> None:
     assert [row.id for row in report.kept()] == [scenario.id for scenario in ALL]
+
+
+def test_scenarios_of_the_long_tier_alone_are_named_without_a_result() -> None:
+    page = report.page(report.kept())
+    for scenario in LONG_ONLY:
+        assert f"- {scenario.id}, {scenario.fault}: {scenario.what}" in page
+        assert f"| {scenario.id} |" not in page
 
 
 def test_what_was_missed_is_said() -> None:

@@ -156,3 +156,17 @@ async def test_a_fetch_that_waits_takes_what_lies_there_once_its_partition_may_b
     await asyncio.wait_for(thread.stop(), SOON_S)
     thread.thread_loop.close()
     thread.look_again()  # an agent that takes its last batch while the worker leaves
+
+
+async def test_a_tables_partition_that_was_never_fetched_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    thread = await started(nothing)
+    state = SimpleNamespace(timestamp=None, highwater=None, position=0)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    subscriptions = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    thread._consumer = SimpleNamespace(stop=nothing, _fetcher=SimpleNamespace(_subscriptions=subscriptions))
+    thread.time_started, thread.tp_fetch_request_timeout_secs = 0.0, 300.0
+    try:
+        thread.verify_event_path(3600.0, TP("bridge.executions", 0))
+        assert not caplog.records
+    finally:
+        await thread.stop()

@@ -23,7 +23,7 @@ from processors.tables import ExecutionsTable, RecordTable, UsageTable
 OVERRIDDEN: dict[type[Any], set[str]] = {
     BatchSchema: {"loads_key", "loads_value"},
     BatchScheduler: {"iterate"},
-    BatchThread: {"_fetch_records", "call_thread", "on_start", "on_thread_stop", "_commit"},
+    BatchThread: {"_fetch_records", "call_thread", "on_start", "on_thread_stop", "verify_event_path", "_commit"},
     BatchConsumer: {
         "_new_consumer_thread",
         "_filter_committable_offsets",

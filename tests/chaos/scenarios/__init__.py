@@ -13,11 +13,14 @@ from tests.chaos.scenarios import (
     abuse,
     broker_killed,
     broker_stopped,
+    clock,
+    disk_full,
     everything,
     faulty,
     flushed,
     network,
     nothing,
+    open_files,
     poison,
     redis_killed,
     rolling,
@@ -45,5 +48,6 @@ ALL: Sequence[Scenario] = (
     abuse.SCENARIO,
     faulty.SCENARIO,
 )
-LONG_ONLY: Sequence[Scenario] = (soak.SCENARIO,)
-"""Rows that a whole every-change run leaves out: `--long` plays them, and their small form is played by name only."""
+
+LONG_ONLY: Sequence[Scenario] = (disk_full.SCENARIO, clock.SCENARIO, open_files.SCENARIO, soak.SCENARIO)
+"""Rows of the long tier alone: they need what not every machine gives, or last as long as a clock was moved, or an hour."""

@@ -27,10 +27,7 @@ async def play(stage: Stage) -> None:
     start = time.monotonic()
     sent = await stage.under_fire(fire)
     await stage.settle(sent)
-    again = await _again(stage, sent)
-    equal = sum(before.receipt == after.receipt and after.verdict == "accepted" for before, after in again)
-    stage.row.measured["posted again"] = f"{equal} of {len(again)} got their first receipt"
-    stage.asked(equal == len(again), f"the duplicate window: {len(again) - equal} of {len(again)} got another receipt")
+    await posted_again(stage, sent)
     await stage.settle(sent)
 
 
@@ -39,13 +36,15 @@ def _flush(url: str) -> None:
         client.flushall()
 
 
-async def _again(stage: Stage, sent: list[Sent]) -> list[tuple[Sent, Sent]]:
+async def posted_again(stage: Stage, sent: list[Sent]) -> None:
     """Post some of the events once more; the bytes and ids are those of the first time, as the seed makes the same load."""
     load = Load(stage.form.events, 1e9, stage.seed, "chaos", tuple(stage.kinds))
     chosen = set(Random(stage.seed).sample(range(len(sent)), min(AGAIN, len(sent))))
-    after = await stage.ledger.produce(load, only=chosen)
     before = {s.id: s for s in sent if s.verdict == "accepted"}
-    return [(before[s.id], s) for s in after if s.id in before]
+    again = [s for s in await stage.ledger.produce(load, only=chosen) if s.id in before]
+    equal = sum(s.verdict == "accepted" and s.receipt == before[s.id].receipt for s in again)
+    stage.row.measured["posted again"] = f"{equal} of {len(again)} got their first receipt"
+    stage.asked(equal == len(again), f"the duplicate window: {len(again) - equal} of {len(again)} got another receipt")
 
 
 SCENARIO = Scenario(

@@ -10,12 +10,11 @@ from itertools import cycle, islice
 
 from tests.chaos.accounting import Sent
 from tests.chaos.ledger import Attempt
+from tests.chaos.scenarios.asking import asking, in_time
 from tests.chaos.scenarios.stage import CHAOS, DOUBTS, Form, Scenario, Stage
 from tests.chaos.wire import State
 
-ANSWER_S = 5.0
 LASTS_S = (8.0, 15.0)
-ASK_EVERY_S = 0.5
 STATES: tuple[State, ...] = ("cut", "slow", "narrow")
 
 
@@ -35,11 +34,9 @@ async def play(stage: Stage) -> None:
 
 
 def _judge(stage: Stage, state: State, asked: list[tuple[float, Attempt]]) -> None:
-    late = [attempt for _, attempt in asked if attempt.took_s > ANSWER_S]
-    stage.asked(not late, f"{state}: {len(late)} of {len(asked)} answers took more than {ANSWER_S:.0f} s")
+    in_time(stage, state, [attempt for _, attempt in asked])
     statuses = Counter(attempt.status for _, attempt in asked)
     stage.asked(statuses.keys() <= {202, 503}, f"{state}: answered {sorted(statuses)}, asked 202 or 503")
-    stage.asked(all(attempt.retry_after for _, attempt in asked if attempt.status == 503), f"{state}: a 503 without Retry-After")
     early = [attempt for ended, attempt in asked if attempt.status == 202 and attempt.began + attempt.took_s < ended]
     stage.asked(state != "cut" or not early, f"{len(early)} requests got a 202 while the network was cut")
     stage.asked(state != "slow" or statuses[503] == 0, f"{statuses[503]} requests were refused though the network was only slow")
@@ -55,18 +52,14 @@ async def _broken(stage: Stage, state: State) -> list[tuple[State, float, Sent, 
     began, lasts = time.time(), stage.random.uniform(*LASTS_S)
     wire.become(state)
     try:
-        async with asyncio.TaskGroup() as asking:
-            probes: list[asyncio.Task[tuple[Sent, Attempt]]] = []
-            while (left := began + lasts - time.time()) > 0:
-                probe = stage.ledger.probe(f"probe-{state}-{began:.0f}-{len(probes)}", stage.kinds[0])
-                probes.append(asking.create_task(probe))
-                await asyncio.sleep(min(ASK_EVERY_S, left))
+        async with asking(stage, f"{state}-{began:.0f}") as asked:
+            await asyncio.sleep(lasts)
             ended = time.time()
             wire.become("whole")
     finally:
         wire.become("whole")
     await stage.product.answering([stage.product.stack.kafka])
-    return [(state, ended, *probe.result()) for probe in probes]
+    return [(state, ended, *answer) for answer in asked]
 
 
 SCENARIO = Scenario(

@@ -74,6 +74,8 @@ class Stage:
     facts: Facts | None = None
     doubts: Container[int] = ()
     """Exit codes with which a worker may end here on its own, to be started again: the broker was away (decision 0011)."""
+    patience_s: float = PATIENCE_S
+    """How long after the end of load and faults the last event may end."""
 
     @property
     def span_s(self) -> float:
@@ -104,9 +106,9 @@ class Stage:
         ended, product = time.time(), self.product
         bootstrap, prefix = product.settings.kafka.bootstrap_servers, product.settings.topic_prefix
         await product.answering(product.parts)
-        last = await asyncio.to_thread(drained, bootstrap, prefix, {s.id: s.process for s in sent})
+        last = await asyncio.to_thread(drained, bootstrap, prefix, {s.id: s.process for s in sent}, self.patience_s)
         self.row.drain_s = None if last is None else max(0.0, last - ended)
-        self.asked(last is not None and last - ended <= PATIENCE_S, f"not everything ended within {PATIENCE_S:.0f} s")
+        self.asked(last is not None and last - ended <= self.patience_s, f"not everything ended within {self.patience_s:.0f} s")
         facts = await self._gather(sent, bootstrap, prefix)
         findings = account(facts)
         if findings.wrong.keys() == {BEHIND}:
