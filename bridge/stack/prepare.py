@@ -14,11 +14,11 @@ from bridge.stack.java import Java
 from bridge.stack.lock import exclusive
 
 
-def prepare(console: Console, *, full_jit: bool = False, cache: Path | None = None) -> Java:
+def prepare(console: Console, *, as_shipped: bool = False, cache: Path | None = None) -> Java:
     """
     Give a Java that can run Kafka, filling or repairing the cache where needed (one process at a time).
 
-    `full_jit`: for load runs; else the quick compiler alone, which starts sooner.
+    `as_shipped`: with the memory and collector of Kafka's own start scripts, for load runs; else small and sooner ready.
     Raises: Misconfigured where the jars can't be had, or the cache can't be written.
     """
     cache = cache or cache_dir()
@@ -26,7 +26,7 @@ def prepare(console: Console, *, full_jit: bool = False, cache: Path | None = No
         class_path, trained = _find_or_make(cache, console)
     except OSError as err:
         raise Misconfigured(f"The cache {cache} cannot be used: {err}. Mend it, or name another directory in EVB_CACHE.") from err
-    return Java(tuple(class_path), cache=trained, full_jit=full_jit)
+    return Java(tuple(class_path), cache=None if as_shipped else trained, as_shipped=as_shipped)
 
 
 def _find_or_make(cache: Path, console: Console) -> tuple[list[Path], Path | None]:

@@ -20,10 +20,10 @@ from bridge.stack.valkey import ValkeyPart
 class Stack:
     """Owns its data directory from its making to `close`. The parts' methods start, stop, kill, freeze and thaw them."""
 
-    def __init__(self, data: Path, *, console: Console | None = None, full_jit: bool = False, reset: bool = False) -> None:
+    def __init__(self, data: Path, *, console: Console | None = None, as_shipped: bool = False, reset: bool = False) -> None:
         self.data = data.absolute()
         self.log = self.data / LOGS
-        java = prepare(console or Console(stderr=True), full_jit=full_jit)
+        java = prepare(console or Console(stderr=True), as_shipped=as_shipped)
         self._held: int | None = own_directory(self.data)
         try:
             if reset:
