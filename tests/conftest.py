@@ -125,12 +125,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _mixed(files: list[Path]) -> list[Path]:
     """
-    Spread the files that run whole installations over those that mostly wait, and let what is quick come last.
+    Spread the files that run whole installations over those that mostly wait, and let what is quick come last, the largest first.
 
-    In the order of their names the former would all run at once, on processors that have nothing to do afterwards.
+    In the order of their names the former would all run at once, on processors that have nothing to do afterwards; and a file
+    that takes long would begin when all others are about to end.
     """
     whole = [path for path in files if path.parent.name in WHOLE]
-    quick = [path for path in files if path.parent.name == "unit"]
+    quick = sorted((path for path in files if path.parent.name == "unit"), key=lambda path: -path.stat().st_size)
     mixed, every = [], max(1, 2 * (len(files) - len(whole) - len(quick)) // (3 * len(whole) or 1))
     for number, path in enumerate(path for path in files if path not in {*whole, *quick}):
         if whole and number % every == 0:
