@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from bridge.stack.programs import Program
 from tests.chaos.flat import Look

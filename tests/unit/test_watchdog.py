@@ -198,7 +198,9 @@ async def test_metrics_of_a_partition_that_was_taken_disappear() -> None:
     gauges = worker.watchdog.gauges
     gauges._clock = lambda: worker.now
     worker.looks(3, Place(3, 9))
-    gauges.show({TAKEN, GROWN}, 0, 0)
+    gauges.show({TAKEN, GROWN}, 5, 7)
+    assert metrics.REGISTRY.get_sample_value("evb_worker_executions_remembered") == 5
+    assert metrics.REGISTRY.get_sample_value("evb_worker_executions_remembered_bytes") == 7
     labels = {"topic": GROWN.topic, "partition": "1"}
     assert metrics.REGISTRY.get_sample_value("evb_partition_lag_records", labels) == 6
     assert metrics.REGISTRY.get_sample_value("evb_partition_committed_age_seconds", labels) == 2

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from tests.chaos.accounting import Sent
 from tests.chaos.ledger import KINDS, Kind, Load

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from bridge.stack.ports import LOOPBACK
 from bridge.stack.programs import Program

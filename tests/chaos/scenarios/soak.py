@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from tests.chaos.flat import Look, changed, missed, slopes
 from tests.chaos.footprint import VALKEY, Footprint

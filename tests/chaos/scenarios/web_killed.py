@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 
 from tests.chaos.scenarios.stage import Form, Scenario, Stage
 
