@@ -153,7 +153,7 @@ TAKEN = frozenset(
 
 
 READ_BY_WORKERS = (EVENTS, REDELIVERIES, SURPLUS, SIGNALS)
-"""What the workers of the shared lane read; those of an own lane read its topic only."""
+"""What the workers of the shared lane read, what is new first; those of an own lane read its topic only."""
 
 
 def lane_group(settings: Settings, process: str) -> str:

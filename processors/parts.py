@@ -103,7 +103,8 @@ class Parts:
         self.app = make_app(settings)
         journal = open_journal(settings)
         names, lane = Topics.of(settings), settings.worker_lane
-        source = topics.lane(lane).name(settings) if lane else names.events
+        read = (topics.lane(lane),) if lane else topics.READ_BY_WORKERS
+        source = read[0].name(settings)
         tables = make_tables(self.app, settings, source, (*plugins.states, RUNS))
         self._executions = tables.executions
         self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
@@ -137,11 +138,8 @@ class Parts:
         )
         self.router = Router(around, processes, Routing(registry), books)
         cast(BatchTransport, self.app.transport).ledger = self.router
-        self._agent(source, "route")
-        if not lane:
-            self._agent(names.redeliveries, "redeliver")
-            self._agent(names.surplus, "work-off")
-            self._agent(names.signals, "advance")
+        for topic in read:
+            self._agent(topic)
         self._watchdog = Watchdog(
             self.app,
             self.router,
@@ -182,7 +180,7 @@ class Parts:
         stop = giving_up(Changes(registry, decisions), self._pipe, Keys(settings.topic_prefix))
         return Webhooks(registry, Vault(settings.secret_keys.get_secret_value()), len(tiers(settings.retry_tiers)) + 1, stop)
 
-    def _agent(self, topic: str, name: str) -> None:
+    def _agent(self, topic: topics.Topic) -> None:
         """Feed the router. Whatever gets out of here ends the process: Faust would start the agent again over a hole."""
         app, router = self.app, self.router
 
@@ -199,7 +197,8 @@ class Parts:
             if not app.should_stop:
                 doubt("the agent's stream ended")
 
-        app.agent(batch_topic(app, topic, self._settings.partitions), name=name)(route)
+        name = topic.name(self._settings)
+        app.agent(batch_topic(app, name, self._settings.partitions), name=name)(route)
 
     def _moved(self) -> float:
         """Count the mover's rounds; where none belongs to this worker, nothing stands still."""
