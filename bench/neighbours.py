@@ -22,8 +22,8 @@ from bench.product import Bench
 from bench.tenant import create
 from bridge.stack.ports import LOOPBACK
 from bridge.topics import results
-from processors.room import IN_FLIGHT
-from processors.shares import MOST_SHARES
+from processors.attempts.shares import MOST_SHARES
+from processors.stream.room import IN_FLIGHT
 
 PREFIX = "bench-neighbours"
 PLUGIN, ROOT = Path(__file__).parent / "plugin", Path(__file__).parents[1]

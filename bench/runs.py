@@ -37,7 +37,7 @@ from bridge.workflows.advance import advance
 from bridge.workflows.reading import check
 from bridge.workflows.run import Run, decode, encode
 from bridge.workflows.signals import Callback, Signal, Start, TaskEnded
-from processors.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
+from processors.attempts.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
 
 PREFIX = "bench-runs"
 PLUGINS = os.pathsep.join((str(Path(__file__).parent / "plugin"), str(Path(__file__).parents[1])))

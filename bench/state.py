@@ -24,7 +24,7 @@ from bridge.registry.session import changing
 from bridge.registry.tenants import set_process
 from bridge.settings import Settings
 from bridge.topics import EVENTS, EXECUTIONS, state
-from processors.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
+from processors.attempts.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
 
 PREFIX, STATE = "bench-state", "kept"
 PLUGINS = os.pathsep.join((str(Path(__file__).parent / "plugin"), str(Path(__file__).parents[1])))

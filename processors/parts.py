@@ -30,37 +30,37 @@ from bridge.registry.changes import Changes
 from bridge.registry.registry import Registry
 from bridge.runs.carried import RUNS
 from bridge.settings import Settings
-from processors.app import make_app, reaching
-from processors.batches import BatchTransport, batch_topic
-from processors.bookkeeping import Bookkeeping
-from processors.breakers import Breakers
-from processors.calling import Caller
-from processors.consumer_thread import Leaving
-from processors.contexts import Contexts
+from processors.attempts.breakers import Breakers
+from processors.attempts.contexts import Contexts
+from processors.attempts.lanes import Lanes
+from processors.attempts.retrying import Retries
+from processors.attempts.router import Router
+from processors.attempts.shares import Shares
+from processors.attempts.states import States
+from processors.attempts.surroundings import Surroundings, Topics
+from processors.background.forgetting import Forgetting
+from processors.background.mover import Mover, Rule
+from processors.background.moving import Due, Parked
+from processors.background.renewing import Renewing
+from processors.background.schedules import Schedules
+from processors.background.timers import Timers
+from processors.builtin.runs import Runs
+from processors.builtin.webhooks import Webhooks, giving_up
+from processors.calls.calling import Caller
+from processors.calls.journal import open_journal
 from processors.ending import before_leaving, doubt
-from processors.forgetting import Forgetting
-from processors.health import Health
-from processors.journal import open_journal
-from processors.lanes import Lanes
-from processors.lastwords import LastWords
-from processors.mover import Mover, Rule
-from processors.moving import Due, Parked
-from processors.outbox import Outbox
-from processors.rates import Rates
-from processors.renewing import Renewing
-from processors.retrying import Retries
-from processors.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
-from processors.router import Router
-from processors.runs import Runs
-from processors.schedules import Schedules
-from processors.shares import Shares
-from processors.states import States
-from processors.surroundings import Surroundings, Topics
+from processors.stream.app import make_app, reaching
+from processors.stream.batches import BatchTransport, batch_topic
+from processors.stream.bookkeeping import Bookkeeping
+from processors.stream.consumer_thread import Leaving
+from processors.stream.outbox import Outbox
+from processors.stream.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
 from processors.tableset import make_tables
-from processors.timers import Timers
-from processors.watchdog import Watchdog
-from processors.webhooks import Webhooks, giving_up
-from processors.witness import Witness
+from processors.watch.health import Health
+from processors.watch.lastwords import LastWords
+from processors.watch.rates import Rates
+from processors.watch.watchdog import Watchdog
+from processors.watch.witness import Witness
 
 LINGER_MS = 5.0
 DELIVERY_S = 60.0

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from bridge import topics
 from bridge.settings import Settings
-from processors.app import WorkerApp
-from processors.batches import batch_topic
-from processors.states import StateTable
-from processors.tables import ExecutionsTable, UsageTable
+from processors.attempts.states import StateTable
+from processors.stream.app import WorkerApp
+from processors.stream.batches import batch_topic
+from processors.tables.record_tables import ExecutionsTable, UsageTable
 
 OPTIONS: Final[dict[str, Any]] = {"key_type": bytes, "value_type": bytes, "recovery_buffer_size": 4}
 

@@ -4,7 +4,7 @@ The HTTP client for addresses that others chose: an aiohttp session that reaches
 
 A name is resolved once, its closed addresses are dropped, and a socket is made for nothing but an open address; before the
 request is written, the connected peer is judged once more. No redirect is followed, no cookie kept, no proxy taken from the
-environment. Made by `processors.contexts` for all plugins of a worker, and by `bridge.sdk.testing`.
+environment. Made by `processors.attempts.contexts` for all plugins of a worker, and by `bridge.sdk.testing`.
 """
 
 from __future__ import annotations

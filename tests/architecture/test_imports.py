@@ -46,7 +46,8 @@ def test_what_the_example_plugin_imports_of_ours_is_the_sdk() -> None:
 
 PLANTED = {
     "rings": ("bridge/topics.py", "from bridge.intake import accept"),
-    "doors": ("processors/router.py", "import web.app"),
+    "worker": ("processors/stream/window.py", "import processors.attempts.router"),
+    "doors": ("processors/attempts/router.py", "import web.app"),
     "outermost": ("bridge/intake/accept.py", "import web.call"),
     "kernel": ("bridge/intake/accept.py", "import flask"),
     "no-upwards": ("web/app.py", "import bridge.cli.output"),

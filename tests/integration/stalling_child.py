@@ -17,9 +17,9 @@ from typing import Any
 
 from bridge.sdk import Context, Event, NoConfig, Outcome
 from bridge.settings import load
-from processors.batches import BatchConsumer
-from processors.outbox import Outbox, Record, Report
-from processors.recovery import TimedRecovery, TimedTables
+from processors.stream.batches import BatchConsumer
+from processors.stream.outbox import Outbox, Record, Report
+from processors.tables.recovery import TimedRecovery, TimedTables
 from processors.worker import serve
 from tests.integration.worker_child import Quick, plugins
 

@@ -25,7 +25,7 @@ from bridge.kafka.paced import Paced, Record
 from bridge.registry.keys import create_key
 from bridge.registry.session import changing
 from bridge.settings import Settings
-from processors.letters import letter
+from processors.attempts.letters import letter
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.workers import event

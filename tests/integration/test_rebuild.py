@@ -37,7 +37,7 @@ from bridge.topics import EVENTS, REGISTRY, worker_group
 from bridge.view.keeper import ViewKeeper
 from bridge.view.rebuild import Report, rebuild
 from bridge.view.status import StatusView
-from processors.app import make_app
+from processors.stream.app import make_app
 from tests.conftest import StackOfTests
 from tests.integration.valkey import OwnValkey
 from tests.integration.view_facts import Door, Log, Stored, chunks, everything, make_event, make_execution, ms_now, until

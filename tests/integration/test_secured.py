@@ -25,7 +25,7 @@ from bridge.kafka.producer import LoopProducer
 from bridge.kafka.scan import Scan
 from bridge.settings import Settings, load
 from bridge.stack.programs import Program
-from processors.app import credentials
+from processors.stream.app import credentials
 from tests.integration.secured_stack import PASSWORD, WEB, WORKER, SecuredStack, evb, secured_stack, shows
 
 pytestmark = pytest.mark.timeout(180)

@@ -11,8 +11,8 @@ import pytest
 from bridge.domain import ids
 from bridge.domain.execution import Status
 from bridge.registry.tenants import create_tenant
-from processors.room import IN_FLIGHT
-from processors.shares import MOST_SHARES
+from processors.attempts.shares import MOST_SHARES
+from processors.stream.room import IN_FLIGHT
 from tests.conftest import StackOfTests
 from tests.integration.test_pausing import decide, newest
 from tests.integration.test_retries import final, histories

@@ -22,7 +22,7 @@ from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
 from bridge.settings import Settings
 from bridge.stack.keeper import Keeper
-from processors.lastwords import REASONS
+from processors.watch.lastwords import REASONS
 from tests.conftest import StackOfTests
 from tests.integration.workers import PATIENCE_S, Aftermath, Sender, Worker, event, finished, settled, site, until
 

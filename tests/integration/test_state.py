@@ -33,7 +33,7 @@ from bridge.replay.asked import Asked, Mode
 from bridge.settings import Settings
 from bridge.view.expecting import Expectation
 from bridge.view.rebuild import rebuild
-from processors.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
+from processors.attempts.states import APPLIED, EARLIER, EXECUTION, EXECUTION_ID, REPLAY, STORED
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.test_retries import histories

@@ -318,7 +318,7 @@ if __name__ == "__main__":
         moved, now_ms = Path(os.environ["TEST_CLOCK"]), clock.now_ms
         clock.now_ms = lambda: now_ms() + int(moved.read_text() or 0)
 
-    from processors import tables
+    from processors.tables import record_tables as tables
     from processors.worker import serve
 
     tables.REMEMBER_MS = int(os.environ.get("TEST_REMEMBER_MS", tables.REMEMBER_MS))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from processors import assignor
-from processors.assignor import WholeAssignor
+from processors.stream import assignor
+from processors.stream.assignor import WholeAssignor
 
 SUBSCRIPTIONS = {"one": ["events", "surplus"]}
 

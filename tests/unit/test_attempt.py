@@ -12,11 +12,11 @@ import pytest
 from bridge.domain.retry import tiers
 from bridge.sdk import Rejected, RetryLater
 from bridge.sdk.testing import event
-from processors import succession
-from processors.attempt import Attempt
-from processors.retrying import Retries
-from processors.succession import Succession
-from processors.verdicts import Failure, Verdict
+from processors.attempts import succession
+from processors.attempts.attempt import Attempt
+from processors.attempts.retrying import Retries
+from processors.attempts.succession import Succession
+from processors.outcomes.verdicts import Failure, Verdict
 
 
 def attempt(number: int, *, held: bool = False) -> Attempt:

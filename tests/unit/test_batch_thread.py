@@ -17,9 +17,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from processors import consumer_thread
-from processors.batches import BatchConsumer
-from processors.consumer_thread import BUSY_S, BUSY_WAIT_MS, QUIET_WAIT_MS, BatchThread, Leaving
+from processors.stream import consumer_thread
+from processors.stream.batches import BatchConsumer
+from processors.stream.consumer_thread import BUSY_S, BUSY_WAIT_MS, QUIET_WAIT_MS, BatchThread, Leaving
 
 SOON_S = 5.0
 

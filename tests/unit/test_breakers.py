@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bridge.domain.event import Event
 from bridge.registry.objects import AnnouncedBreaker
-from processors.breakers import FIRST_REST_S, LONGEST_REST_S, UNTRIED_S, Breakers, circuit_of
+from processors.attempts.breakers import FIRST_REST_S, LONGEST_REST_S, UNTRIED_S, Breakers, circuit_of
 
 
 def opened(at: float = 0.0) -> Breakers:

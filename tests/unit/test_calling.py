@@ -13,9 +13,9 @@ from bridge import metrics
 from bridge.domain.event import Event
 from bridge.sdk import Completed, NoConfig, Process, Skipped
 from bridge.settings import Settings
-from processors import calling
-from processors.calling import Caller
-from processors.verdicts import Failure
+from processors.calls import calling
+from processors.calls.calling import Caller
+from processors.outcomes.verdicts import Failure
 
 EVENT = Event({"specversion": "1.0", "id": "1", "source": "/t", "type": "t"})
 

@@ -12,9 +12,9 @@ import pytest
 from pebble.pool import process as pebbles
 from pebble.pool.base_pool import PoolStatus
 
-from processors.children import START_S, Child, Died
-from processors.guard import Guard
-from processors.isolated import Wanted
+from processors.calls.children import START_S, Child, Died
+from processors.calls.guard import Guard
+from processors.calls.isolated import Wanted
 from tests.abusers import Abuser
 
 

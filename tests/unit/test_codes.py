@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from processors.codes import CODES, known_code
+from processors.outcomes.codes import CODES, known_code
 
 ROOT = Path(__file__).parents[2]
 SAID = re.compile(r"""\b(?:[fF]ailed|[fF]ailure|_failure|Unpublishable)\(\s*"([a-z-]+)\"""")
@@ -15,7 +15,7 @@ ELSEWHERE = {"retry-later", "process-unknown"}
 
 
 def test_every_code_of_ours_is_a_label_and_no_label_is_nobodys() -> None:
-    said = {code for path in (ROOT / "processors").glob("*.py") for code in SAID.findall(path.read_text())}
+    said = {code for path in (ROOT / "processors").rglob("*.py") for code in SAID.findall(path.read_text())}
     assert "crashed-worker" in said
     assert said | ELSEWHERE == CODES
 

@@ -15,8 +15,8 @@ from bridge.registry.options import opened, sealed
 from bridge.sdk import Context, Process
 from bridge.sdk.state import NO_STATE
 from bridge.sdk.testing import event
-from processors.contexts import Contexts
-from processors.verdicts import Failure
+from processors.attempts.contexts import Contexts
+from processors.outcomes.verdicts import Failure
 
 
 class Options(BaseModel):

@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.counting import MINUTE_MS, OPEN_MINUTES, PartitionUsage, UsageKey
+from processors.tables.counting import MINUTE_MS, OPEN_MINUTES, PartitionUsage, UsageKey
 
 Log = list[tuple[str, int]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 
-from processors.digests import DIGEST, GENERATIONS, SPAN_MS, Digests, digest
+from processors.tables.digests import DIGEST, GENERATIONS, SPAN_MS, Digests, digest
 
 
 def _keys(count: int) -> list[bytes]:

@@ -14,11 +14,11 @@ import faust.streams
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 
-from processors.app import WorkerApp
-from processors.batches import BatchConsumer, BatchScheduler, BatchSchema, queue_size
-from processors.consumer_thread import BatchThread
-from processors.recovery import TimedRecovery, TimedTables
-from processors.tables import ExecutionsTable, RecordTable, UsageTable
+from processors.stream.app import WorkerApp
+from processors.stream.batches import BatchConsumer, BatchScheduler, BatchSchema, queue_size
+from processors.stream.consumer_thread import BatchThread
+from processors.tables.record_tables import ExecutionsTable, RecordTable, UsageTable
+from processors.tables.recovery import TimedRecovery, TimedTables
 
 OVERRIDDEN: dict[type[Any], set[str]] = {
     BatchSchema: {"loads_key", "loads_value"},

@@ -25,11 +25,11 @@ from bridge.sdk import Completed, Context, NoConfig, Rejected, Result, RetryLate
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.testing import event
 from bridge.settings import Settings
-from processors import isolation, pool
-from processors.calling import Caller
-from processors.isolated import Wanted
-from processors.isolation import CHILDREN, SHARE, Isolation
-from processors.verdicts import Failure
+from processors.calls import isolation, pool
+from processors.calls.calling import Caller
+from processors.calls.isolated import Wanted
+from processors.calls.isolation import CHILDREN, SHARE, Isolation
+from processors.outcomes.verdicts import Failure
 from tests.abusers import Abuser, AsyncAbuser, Options, Reliable, Unimportable, abuser_that_starts_slowly
 from tests.canaries import listening
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from bridge.settings import Settings
-from processors import journal as module
-from processors.journal import SLOTS, Journal, NoJournal, open_journal
+from processors.calls import journal as module
+from processors.calls.journal import SLOTS, Journal, NoJournal, open_journal
 
 CHILD = """
 import os, sys
 from pathlib import Path
-from processors.journal import Journal
+from processors.calls.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 for name in sys.argv[2:4]:
     journal.begin(name)

@@ -28,13 +28,14 @@ from bridge.workflows.run import Asker, Parent, Run, given_params
 from bridge.workflows.signals import Cancel, Start, TaskEnded
 from bridge.workflows.signals import decode as signal_of
 from bridge.workflows.triggers import TRIGGER_DISABLED, refusal
-from processors import answers, journeys
-from processors.attempt import Attempt
-from processors.lanes import Lane, Lanes
-from processors.ordered import Line, Open, Ordered
-from processors.outputs import Cause
-from processors.retrying import Retries
-from processors.verdicts import JOURNEYS, Verdict, Wait, judge
+from processors.attempts import journeys
+from processors.attempts.attempt import Attempt
+from processors.attempts.lanes import Lane, Lanes
+from processors.attempts.retrying import Retries
+from processors.outcomes import answers
+from processors.outcomes.outputs import Cause
+from processors.outcomes.verdicts import JOURNEYS, Verdict, Wait, judge
+from processors.tables.ordered import Line, Open, Ordered
 
 TASKS = [{"name": "t", "type": "decision", "params": {"value": 1}}]
 PAYLOAD = {"type": "Company", "n": 1}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from processors import moving
-from processors.mover import Step
+from processors.background import moving
+from processors.background.mover import Step
 
 TP = TopicPartition("bridge.parked", 0)
 

@@ -12,7 +12,7 @@ import pytest
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Position, Status
 from bridge.notifications.notice import FAILED, SUCCESS
-from processors.notices import outcome
+from processors.attempts.notices import outcome
 
 KEY = "01234567-89ab-7def-8123-456789abcdef"
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from processors.ordered import DUE, KEY, NAME, OFFSET, TOPIC, Line, Open, Ordered
-from processors.tables import Note
+from processors.tables.ordered import DUE, KEY, NAME, OFFSET, TOPIC, Line, Open, Ordered
+from processors.tables.record_tables import Note
 
 LINE, OTHER = Line(0, "crm", b"acme/a"), Line(1, "crm", b"acme/b")
 

@@ -10,8 +10,8 @@ from bridge.domain.limits import ATTRIBUTE_CHARS, MOST_BODY_BYTES
 from bridge.sdk import Completed, Emit, Result
 from bridge.sdk.testing import event, run
 from plugins.record import Record
-from processors.outputs import Cause
-from processors.verdicts import judge
+from processors.outcomes.outputs import Cause
+from processors.outcomes.verdicts import judge
 
 CAUSE = Cause(event("t.a"), "p", "x", 1)
 

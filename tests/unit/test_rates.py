@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from bridge import metrics
-from processors.rates import Rates, quantile
+from processors.watch.rates import Rates, quantile
 
 INFINITY = float("inf")
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from processors.tables import Recovered
+from processors.tables.record_tables import Recovered
 
 
 def test_the_newest_record_of_an_execution_is_given_once() -> None:

@@ -7,7 +7,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from processors.room import ASIDE_BYTES, IN_FLIGHT, IN_FLIGHT_BYTES, IN_LINE, Room
+from processors.stream.room import ASIDE_BYTES, IN_FLIGHT, IN_FLIGHT_BYTES, IN_LINE, Room
 
 
 def room() -> Room:

@@ -16,9 +16,9 @@ from bridge.workflows.reading import check
 from bridge.workflows.run import Parent, decode
 from bridge.workflows.signals import Cancel, Signal, Start, TaskEnded, Timer
 from bridge.workflows.signals import decode as signal_of
-from processors.given import PLACE
-from processors.outputs import Made
-from processors.runs import Runs
+from processors.builtin.runs import Runs
+from processors.outcomes.outputs import Made
+from processors.stream.given import PLACE
 
 DEEP = json.loads("[" * 300 + "]" * 300)
 DOCUMENT = {"name": "w", "tasks": [{"name": "t", "type": "process", "processRef": "p", "params": {"v": "$(params.data)"}}]}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from processors.kept import Kept, Mark
-from processors.outbox import Record
-from processors.states import States
+from processors.attempts.states import States
+from processors.stream.outbox import Record
+from processors.tables.kept import Kept, Mark
 
 
 def states(known: Kept | None, sent: list[Record]) -> States:

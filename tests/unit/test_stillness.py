@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from processors.stillness import LOOK_S, SILENT_S, Stillness
+from processors.watch.stillness import LOOK_S, SILENT_S, Stillness
 
 
 def test_the_time_at_one_place_adds_up_until_it_moves() -> None:

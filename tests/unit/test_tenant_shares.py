@@ -6,8 +6,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from processors.room import IN_FLIGHT, Room
-from processors.shares import MOST_SHARES, Shares
+from processors.attempts.shares import MOST_SHARES, Shares
+from processors.stream.room import IN_FLIGHT, Room
 
 
 class Worker:

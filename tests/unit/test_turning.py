@@ -13,7 +13,7 @@ import pytest
 
 CHILD = """
 import asyncio, faulthandler, os, re, sys, time
-from processors import turning
+from processors.watch import turning
 
 turning.BLOCKED_S = turning.BLOCKED_CPU_S = 1.0
 

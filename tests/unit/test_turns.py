@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from processors.turns import Turns
+from processors.calls.turns import Turns
 
 
 class Visits:

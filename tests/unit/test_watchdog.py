@@ -16,10 +16,10 @@ from faust.types import TP
 
 from bridge import metrics
 from bridge.kafka.progress import Place
-from processors.breakers import Breakers
-from processors.consumer_thread import Leaving
-from processors.watchdog import Watchdog
-from processors.window import Window
+from processors.attempts.breakers import Breakers
+from processors.stream.consumer_thread import Leaving
+from processors.stream.window import Window
+from processors.watch.watchdog import Watchdog
 
 TAKEN, GROWN = TP("evb.events", 0), TP("evb.events", 1)
 PATIENCE_S = 4.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.window import Gap, Window
+from processors.stream.window import Gap, Window
 
 
 @given(first=st.integers(0, 1000), ends=st.permutations(range(20)))
