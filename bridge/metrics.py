@@ -186,7 +186,7 @@ REMEMBERED = Gauge(
 )
 REMEMBERED_BYTES = Gauge(
     "evb_worker_executions_remembered_bytes",
-    "Memory set aside for the last hour's finished executions and failed attempts: it grows by steps over an hour, then stays.",
+    "Memory set aside for the last hour's finished executions and failed attempts: it grows by steps over an hour of events.",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -57,7 +58,8 @@ def dev(
 
 
 def _say(text: str) -> None:
-    out.print(text, markup=False)
+    with contextlib.suppress(OSError):  # nobody reads it, or its file has no room: no reason to end what runs
+        out.print(text, markup=False)
 
 
 def _welcome(info: StackInfo, data: Path, seconds: float) -> None:

@@ -14,14 +14,16 @@ from bridge.registry.objects import Announcement
 
 SILENT_S = 3 * HEARTBEAT_S
 Row = dict[str, Any]
+Places = Mapping[Partition, Place | None]
+"""How far a group is in each partition; None: its leader says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What Kafka says of a consumer group: whose each partition is and how far it has come; None: its leader says nothing."""
+    """What Kafka says of a consumer group: whose each partition is and how far it has come."""
 
     owner_of: Mapping[Partition, str]
-    places: Mapping[Partition, Place | None]
+    places: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +36,25 @@ class Overview:
     processes: list[Row]
 
 
-def overview(announced: Mapping[str, Announcement], shared: Group, lanes: Iterable[Group], movers: Group, now: float) -> Overview:
-    """Put together what the workers said and what Kafka says; `now` as `time.time()`. Workers of own lanes announce nothing."""
+def overview(
+    announced: Mapping[str, Announcement], shared: Group, lanes: Iterable[Group], waiting: Places, now: float
+) -> Overview:
+    """
+    Put together what the workers said and what Kafka says; `now` as `time.time()`.
+
+    Shape: `waiting` is how far the movers are in what waits. Workers of own lanes announce nothing.
+    """
     live = {slot: one for slot, one in announced.items() if state_of(one, now) == "live"}
     groups: list[tuple[Group, Mapping[str, Announcement]]] = [(shared, live), *((lane, {}) for lane in lanes)]
     return Overview(
         [_worker(one, now) for one in announced.values()],
         [_partition(one, place, group.owner_of.get(one), said) for group, said in groups for one, place in group.places.items()],
-        list(_waiting(movers.places)),
+        list(_waiting(waiting)),
         [row for one in live.values() for row in _processes(one)],
     )
 
 
-def _waiting(places: Mapping[Partition, Place | None]) -> Iterator[Row]:
+def _waiting(places: Places) -> Iterator[Row]:
     """Count the executions that wait in each topic of the movers."""
     for topic in dict.fromkeys(topic for topic, _ in places):
         lags = [place.lag if place else None for (of, _), place in places.items() if of == topic]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from bridge.cli.fleet import state_of
 from bridge.cli.output import out, show_rows
 from bridge.cli.spelling import warn_of_unknown
 from bridge.cli.target import AsJson, Data, operator_settings
+from bridge.kafka.admin import lanes as lanes_of
 from bridge.registry.changes import Changes
 from bridge.registry.fields import ALL
 from bridge.registry.objects import AnnouncedBreaker, Pause
@@ -60,30 +61,32 @@ def list_(data: Data = None, as_json: AsJson = False) -> None:
     """
     List the processes that workers have announced, every pause that holds, and what rests because it failed everything.
 
-    What rests, a worker says within ten seconds.
+    What rests, each worker says for itself within ten seconds. Of a process with its own lane nothing is known here: its worker
+    announces nothing, and tells in its log and its metrics (`evb_process_breakers_open`).
     """
-    with reading(operator_settings(data)) as registry:
+    settings = operator_settings(data)
+    with reading(settings) as registry:
         pauses, announced = registry.pauses(), registry.announced()
+    lanes = frozenset(lanes_of(settings))
     now = time.time()
-    resting = [one for said in announced if state_of(said, now) == "live" for one in said.breakers]
+    resting = [(said.slot, one) for said in announced if state_of(said, now) == "live" for one in said.breakers]
     versions = {process.name: process.version for one in announced for process in one.processes}
-    others = dict.fromkeys([*(one.process for one in pauses), *(one.process for one in resting)])
+    others = dict.fromkeys([*(one.process for one in pauses), *(one.process for _, one in resting)])
     named = [*sorted(versions.items()), *((name, "-") for name in others if name not in versions)]
-    rows = [_row(name, version, pauses, resting) for name, version in named]
+    rows = [
+        {
+            "process": "all" if name == ALL else name,
+            "version": version,
+            "paused": "; ".join(_pause(one) for one in pauses if one.process == name) or "no",
+            "resting": "; ".join(_rest(*one) for one in resting if one[1].process == name) or ("?" if name in lanes else "no"),
+        }
+        for name, version in named
+    ]
     show_rows(rows, ("process", "version", "paused", "resting"), as_json=as_json, empty="No worker has announced a process.")
 
 
-def _row(name: str, version: str, pauses: Sequence[Pause], resting: Sequence[AnnouncedBreaker]) -> dict[str, object]:
-    return {
-        "process": "all" if name == ALL else name,
-        "version": version,
-        "paused": "; ".join(_pause(one) for one in pauses if one.process == name) or "no",
-        "resting": "; ".join(_rest(one) for one in resting if one.process == name) or "no",
-    }
-
-
-def _rest(one: AnnouncedBreaker) -> str:
-    return f"for {one.tenant}: {one.failures} attempts in a row failed, the last with {one.reason}"
+def _rest(slot: str, one: AnnouncedBreaker) -> str:
+    return f"in slot {slot} for {one.tenant}: {one.failures} attempts in a row failed, the last with {one.reason}"
 
 
 def _pause(one: Pause) -> str:

@@ -17,10 +17,10 @@ from operator import itemgetter
 import typer
 
 from bridge import topics
-from bridge.cli.fleet import Group, Overview, Row, overview
+from bridge.cli.fleet import Group, Overview, Places, Row, overview
 from bridge.cli.output import out, show_json, show_rows
 from bridge.cli.target import AsJson, Data, operator_settings
-from bridge.domain.retry import tiers as known_tiers
+from bridge.domain.retry import tier
 from bridge.kafka.admin import lanes as lanes_of
 from bridge.kafka.admin import retry_topics
 from bridge.kafka.groups import owners
@@ -51,8 +51,8 @@ def workers(data: Data = None, as_json: AsJson = False) -> None:
         _group(settings, topics.lane_group(settings, process), [topics.lane(process).name(settings)])
         for process in lanes_of(settings)
     ]
-    movers = _group(settings, topics.mover_group(settings), _waiting(settings))
-    found = overview(announced, shared, lanes, movers, time.time())
+    waiting = _places(settings, topics.mover_group(settings), _waiting(settings))
+    found = overview(announced, shared, lanes, waiting, time.time())
     if as_json:
         show_json(asdict(found))
     else:
@@ -60,19 +60,23 @@ def workers(data: Data = None, as_json: AsJson = False) -> None:
 
 
 def _waiting(settings: Settings) -> list[str]:
-    """Name the topics of the movers: the tiers by their delays, those that were taken out after them."""
-    tiers = [topics.retries(tier).name(settings) for tier in known_tiers(settings.retry_tiers)]
-    return list(dict.fromkeys([*tiers, *(one.name for one in retry_topics(settings)), topics.PARKED.name(settings)]))
+    """Name the topics of the movers: those of the tiers that there are, by their delays, and the parked."""
+    tiers = sorted((one.name for one in retry_topics(settings)), key=lambda name: tier(name.rpartition(".")[2]).seconds)
+    return [*tiers, topics.PARKED.name(settings)]
 
 
 def _group(settings: Settings, group: str, read: Sequence[str]) -> Group:
+    return Group(owners(settings, group), _places(settings, group, read))
+
+
+def _places(settings: Settings, group: str, read: Sequence[str]) -> Places:
     asked = [(topic, partition) for topic in read for partition in range(settings.partitions)]
     progress = Progress(settings, group)
     try:
         found = progress.ask(asked)
     finally:
         progress.close()
-    return Group(owners(settings, group), {one: found.get(one) for one in asked})
+    return {one: found.get(one) for one in asked}
 
 
 def _show(found: Overview) -> None:
@@ -89,14 +93,16 @@ def _show(found: Overview) -> None:
 
 
 def _partitions(rows: Sequence[Row]) -> Iterator[Row]:
-    """Give a row for each partition, but one for all of a topic that are somebody's and have nothing to do."""
+    """Give a row for each partition, but one for all of a topic and an owner that have nothing to do."""
     for _, of_topic in groupby(rows, key=itemgetter("topic")):
-        of = list(of_topic)
-        quiet = [row for row in of if row["owner"] is not None and row["lag"] == 0 and not row["in_flight"]]
-        yield from (_partition(row) for row in of if row not in quiet)
-        if quiet:
-            together = {name: ", ".join(dict.fromkeys(str(row[name]) for row in quiet)) for name in ("partition", "owner")}
-            yield _partition(quiet[0]) | together
+        quiet: dict[str, list[Row]] = {}
+        for row in of_topic:
+            if row["owner"] is not None and row["lag"] == 0 and not row["in_flight"]:
+                quiet.setdefault(row["owner"], []).append(row)
+            else:
+                yield _partition(row)
+        for rested in quiet.values():
+            yield _partition(rested[0]) | {"partition": ", ".join(str(row["partition"]) for row in rested)}
 
 
 def _worker(row: Row) -> Row:

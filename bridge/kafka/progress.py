@@ -25,15 +25,20 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`committed`: the next offset that is not finished, without any commit the first there is; `end`: the next to be written."""
+    """
+    `committed`: the next offset that is not finished, without any commit the first there is; `end`: the next to be written.
+
+    `first` is the first that Kafka still has, known where it may matter: what it has deleted, nobody can finish.
+    """
 
     committed: int
     end: int
+    first: int = 0
 
     @property
     def lag(self) -> int:
         """Count the records that are not finished."""
-        return max(0, self.end - self.committed)
+        return max(0, self.end - max(self.committed, self.first))
 
 
 class Progress:
@@ -64,8 +69,10 @@ class Progress:
         found = self._reason.ask(self._consumer, lambda s: answered(self._consumer.committed(asked, timeout=s)), timeout_s, what)
         committed = {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
         ends = self._offsets(partitions, OFFSET_END, timeout_s, what)
-        committed |= self._offsets([one for one in ends if one not in committed], OFFSET_BEGINNING, timeout_s, what)
-        return {one: Place(committed[one], end) for one, end in ends.items() if one in committed}
+        behind = [one for one, end in ends.items() if committed.get(one, -1) < end]
+        firsts = self._offsets(behind, OFFSET_BEGINNING, timeout_s, what)
+        committed = firsts | committed
+        return {one: Place(committed[one], end, firsts.get(one, 0)) for one, end in ends.items() if one in committed}
 
     def _offsets(self, partitions: Collection[Partition], which: int, timeout_s: float, what: str) -> dict[Partition, int]:
         """Ask each leader once: the time of a look-up by time may also be one of the protocol's two ends."""

@@ -8,6 +8,7 @@ is an execution id, the time of its note, how many lives have ended while it ran
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -41,7 +42,7 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, SLOTS * SLOT)
+            _fill(descriptor, SLOTS * SLOT)
             self._map = mmap.mmap(descriptor, SLOTS * SLOT)
         except BaseException:
             os.close(descriptor)
@@ -113,6 +114,17 @@ class NoJournal(Journal):
 
     def clear(self) -> None:
         """Nothing is noted."""
+
+
+def _fill(descriptor: int, size: int) -> None:
+    """
+    Make a file as large as it has to be, with blocks of its own: where a disk is full, a mapped hole would kill the worker.
+
+    Raises: OSError.
+    """
+    had = os.fstat(descriptor).st_size
+    if had < size and os.pwrite(descriptor, bytes(size - had), had) < size - had:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def open_journal(settings: Settings) -> Journal:

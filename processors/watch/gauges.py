@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+import msgspec
 from faust.types import TP
 
 from bridge import metrics
 from bridge.registry.objects import AnnouncedBreaker, AnnouncedPartition
 from processors.attempts.router import Router
+from processors.outcomes.verdicts import cut
 from processors.watch.stillness import Stillness
 
-MOST_BREAKERS = 1000  # in a heartbeat: about 60 kB
+MOST_BREAKERS, REASON_BYTES = 100, 200
+"""What a heartbeat tells of breakers: 30 kB at most, every ten seconds, which Kafka keeps for an hour and every start reads."""
 
 
 class Gauges:
@@ -54,8 +57,9 @@ class Gauges:
                 yield AnnouncedPartition(tp.topic, tp.partition, in_flight, round(oldest_s, 1), round(self._age(tp), 1))
 
     def resting(self) -> Iterator[AnnouncedBreaker]:
-        """Give the open breakers, but no more than a small record holds."""
-        return islice(self._router.breakers.resting(time.time()), MOST_BREAKERS)
+        """Give the open breakers with the beginnings of their reasons, but no more than a small record holds."""
+        for one in islice(self._router.breakers.resting(time.time()), MOST_BREAKERS):
+            yield msgspec.structs.replace(one, reason=cut(one.reason, REASON_BYTES))
 
     def _held(self, tp: TP) -> tuple[int, float]:
         window = self._router.windows.get(tp)

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
 
 from bridge import topics
 from bridge.domain.retry import tier
@@ -44,9 +44,14 @@ def announced(settings: Settings, slot: str, seconds_ago: float, **more: Any) ->
 def finished(settings: Settings, group: str, upto: TopicPartition) -> None:
     """Let a group without members have committed an offset."""
     admin = client(settings)  # it has to live until the answer
-    asked = [ConsumerGroupTopicPartitions(group, [upto])]
-    (done,) = admin.alter_consumer_group_offsets(asked)[group].result(timeout=10).topic_partitions
-    assert done.error is None
+    asked, until = [ConsumerGroupTopicPartitions(group, [upto])], time.monotonic() + 20
+    while True:
+        (done,) = admin.alter_consumer_group_offsets(asked)[group].result(timeout=10).topic_partitions
+        if done.error is None:
+            return
+        assert done.error.code() == KafkaError.NOT_COORDINATOR, done.error  # a broker that has just started
+        assert time.monotonic() < until, done.error
+        time.sleep(0.1)
 
 
 def evb_workers(stack: StackOfTests, settings: Settings, *options: str) -> str:
@@ -122,11 +127,32 @@ def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTe
 
 def test_what_rests_is_listed_as_long_as_a_live_worker_says_so(stack: StackOfTests) -> None:
     settings = stack.settings(partitions=2)
-    ensure_topics(settings)
+    ensure_topics(settings, [topics.lane("slow")])
+    slow = AnnouncedProcess("slow", "2.0.0", ("*",))
     announced(settings, "0", 95, breakers=(AnnouncedBreaker("acme", "record", 30, "timeout"),))
-    announced(settings, "1", 1, breakers=(AnnouncedBreaker("other", "webhook w1", 12, "rejected"),))
+    for slot in ("1", "2"):
+        announced(
+            settings, slot, 1, processes=(*RECORD, slow), breakers=(AnnouncedBreaker("other", "webhook w1", 12, "rejected"),)
+        )
     listed = json.loads(evb(stack, settings, "processes", "list", "--json"))
+    rests = [f"in slot {slot} for other: 12 attempts in a row failed, the last with rejected" for slot in ("1", "2")]
     assert [(row["process"], row["version"], row["paused"], row["resting"]) for row in listed] == [
         ("record", "1.0.0", "no", "no"),
-        ("webhook w1", "-", "no", "for other: 12 attempts in a row failed, the last with rejected"),
+        ("slow", "2.0.0", "no", "?"),  # whether it rests, its lane's worker knows
+        ("webhook w1", "-", "no", "; ".join(rests)),
     ]
+
+
+def test_what_kafka_has_deleted_is_not_counted_as_waiting(stack: StackOfTests) -> None:
+    settings = stack.settings(partitions=2)
+    ensure_topics(settings)
+    sender, parked = Sender(settings, topics.PARKED), topics.PARKED.name(settings)
+    for _ in range(5):
+        sender.send(event("t.waits"), partition=1)
+    sender.flush()
+    finished(settings, topics.mover_group(settings), TopicPartition(parked, 1, 1))
+    admin = client(settings)  # it has to live until the answer
+    deleted = admin.delete_records([TopicPartition(parked, 1, 3)])
+    assert [one.result(timeout=10).low_watermark for one in deleted.values()] == [3]
+    waiting = json.loads(evb_workers(stack, settings, "--json"))["waiting"]
+    assert [row for row in waiting if row["executions"]] == [{"topic": parked, "executions": 2}]

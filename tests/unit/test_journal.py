@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -79,6 +80,24 @@ def test_two_processes_cannot_share_it(tmp_path: Path) -> None:
     first = open_journal(settings)
     assert not isinstance(first, NoJournal)
     assert isinstance(open_journal(settings), NoJournal)
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_without_room_on_its_disk_a_worker_goes_on_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """A file with a hole would do, until the worker writes there."""
+    settings, pwrite = Settings(journal_dir=str(tmp_path)), os.pwrite
+
+    def full(file: int, data: bytes, at: int) -> int:
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(file, data[:room], at)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    assert isinstance(open_journal(settings), NoJournal)
+    monkeypatch.undo()
+    assert not isinstance(open_journal(settings), NoJournal), "now there is room"
 
 
 def test_the_default_directory_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from bridge.kafka.progress import Place
 from processors.attempts.breakers import Breakers
 from processors.stream.consumer_thread import Leaving
 from processors.stream.window import Window
+from processors.watch.gauges import REASON_BYTES
 from processors.watch.watchdog import Watchdog
 
 TAKEN, GROWN = TP("evb.events", 0), TP("evb.events", 1)
@@ -213,10 +214,11 @@ async def test_metrics_of_a_partition_that_was_taken_disappear() -> None:
 
 async def test_open_breakers_are_shown() -> None:
     worker = Worker()
-    worker.breakers.failed("acme", "crm", "timeout", time.time())
+    worker.breakers.failed("acme", "crm", "timeout: " + "x" * 4000, time.time())
     worker.watchdog.gauges.show(set(), 0, 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 1
-    assert [(one.tenant, one.process) for one in worker.watchdog.gauges.resting()] == [("acme", "crm")]
+    (rests,) = worker.watchdog.gauges.resting()
+    assert (rests.tenant, rests.process, len(rests.reason.encode())) == ("acme", "crm", REASON_BYTES)
     worker.breakers.worked("acme", "crm")
     worker.watchdog.gauges.show(set(), 0, 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 0

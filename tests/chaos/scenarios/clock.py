@@ -50,6 +50,7 @@ async def play(stage: Stage) -> None:
         stage.row.measured[f"the clock of the {whose}"] = f"{min(wrong):+.0f} to {max(wrong):+.0f} s"
     await posted_again(stage, sent)
     await stage.settle(sent)
+    stage.asked(not stage.row.duplicated, f"{stage.row.duplicated} are doubled")
 
 
 def _move(programs: Sequence[Program], seconds: int) -> None:

@@ -89,8 +89,8 @@ async def _hold(port: int) -> None:
 async def _count(programs: Sequence[Program], peaks: Counter[str]) -> None:
     while True:
         for program in programs:
-            for process in _processes(program):
-                with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess):  # one that ends is found by its exit
+                for process in _processes(program):
                     peaks[program.log.stem] = max(peaks[program.log.stem], process.num_fds())
         await asyncio.sleep(0.2)
 
