@@ -21,9 +21,10 @@ from bridge.credentials import digest
 from bridge.domain.errors import NotAllowed, NotAuthenticated
 from bridge.domain.limits import LOOP_BYTES
 from bridge.domain.principal import FlowScope, Principal, Scope
+from bridge.registry.credential_index import Environment
 from bridge.registry.objects import SigningSecret
 from bridge.registry.signing_index import KeyedSecret
-from bridge.registry.view import Environment, View
+from bridge.registry.view import View
 
 BARE_SECRETS: Final = 1000
 """On a path that names no source, at most so many secrets are tried."""
@@ -36,7 +37,7 @@ _DUMMY = hmac.new(secrets.token_bytes(32), digestmod=hashlib.sha256)
 
 def by_api_key(registry: View, text: str) -> Principal:
     """Raises: NotAuthenticated for an unknown, revoked or expired key, and for one of a closed tenant."""
-    found = registry.api_key(digest(text))
+    found = registry.credentials.api_key(digest(text))
     if found is None or not found.valid(int(time.time() * 1000)) or not registry.active(found.tenant):
         raise NotAuthenticated
     return _principal(found.tenant, found.scopes, found.name, found.event_type)
@@ -60,7 +61,7 @@ class PairHolder:
 
 def by_pair(registry: View, dialect: str, text: str) -> PairHolder:
     """Raises: NotAuthenticated for a value that is unknown, revoked, expired, or of another dialect or a closed tenant."""
-    found = registry.pair(digest(text))
+    found = registry.credentials.pair(digest(text))
     if found is None:
         raise NotAuthenticated
     pair, environment = found

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bridge import logs
 from bridge.decisions.facts import Fact, Facts, Line, Ref
 from bridge.domain.limits import DEFAULT_WINDOWS, INGRESS_WINDOWS, Window
 from bridge.registry import fields, objects
+from bridge.registry.credential_index import CredentialIndex
 from bridge.registry.feeds import FeedPlace
 from bridge.registry.flow import FlowTokenIndex
 from bridge.registry.ingress import Points
@@ -36,7 +37,6 @@ from bridge.registry.webhook_index import WebhookIndex
 from bridge.registry.workflow import WorkflowIndex
 
 DAY_MS = 86_400_000
-Environment = Literal["test", "live"]
 ObjectT = TypeVar("ObjectT", bound=Object)
 LOG = logs.get("bridge.registry")
 
@@ -60,12 +60,10 @@ class View:
         self.facts = Facts()
         self.ingress, self.webhooks, self.workflows = IngressIndex(), WebhookIndex(), WorkflowIndex()
         self.flow_tokens = FlowTokenIndex()
-        self.signing = SigningIndex(decrypt)
+        self.credentials, self.signing = CredentialIndex(), SigningIndex(decrypt)
         self._decrypt = decrypt
         self._held: dict[Ref, Held] = {}
         self._tenants: dict[str, Tenant] = {}
-        self._by_digest: dict[bytes, Credential] = {}
-        self._pairs: dict[bytes, tuple[SecretPair, Environment]] = {}
         self._announced: dict[str, Announcement] = {}
         self._pauses: dict[tuple[str, str], Pause] = {}
 
@@ -92,18 +90,10 @@ class View:
         found = self._tenants.get(tenant)
         return found.ingress_points if found else Points()
 
-    def api_key(self, digest: bytes) -> Credential | None:
-        """Give the API key of a SHA-256 digest (32 bytes), whatever its state."""
-        return self._by_digest.get(digest)
-
     def api_keys(self, tenant: str) -> tuple[Credential, ...]:
         """Give a tenant's API keys, the oldest first, revoked ones too."""
-        found = [one for one in list(self._by_digest.values()) if one.tenant == tenant]
+        found = [one for one in self._of_type(Credential) if one.tenant == tenant]
         return tuple(sorted(found, key=lambda one: (one.created_ms, one.id)))
-
-    def pair(self, digest: bytes) -> tuple[SecretPair, Environment] | None:
-        """Give the pair and the environment of a value's SHA-256 digest (32 bytes), whatever the pair's state."""
-        return self._pairs.get(digest)
 
     def pairs(self, tenant: str) -> tuple[SecretPair, ...]:
         """Give a tenant's pairs, the oldest first, revoked ones too."""
@@ -213,7 +203,8 @@ class View:
         return fact.ref.kind != "feed"  # which moves often, and which nobody keeps anything of
 
     def _replace(self, fact: Fact, new: Object | None) -> None:
-        ref, old = fact.ref, self.held(fact.ref).object
+        ref = fact.ref
+        self.credentials.replace(self.held(ref).object, new)
         self.ingress.replace(ref, new)
         self.webhooks.replace(ref, new)
         self.workflows.replace(ref, new)
@@ -221,18 +212,8 @@ class View:
         self.signing.replace(ref, new)
         if ref.kind == "tenant":
             self._replace_tenant(ref.tenant, new)
-        elif isinstance(new, Credential):
-            self._by_digest[bytes.fromhex(new.digest)] = new
-        elif isinstance(new, SecretPair):
-            self._pairs[bytes.fromhex(new.test)] = new, "test"
-            self._pairs[bytes.fromhex(new.live)] = new, "live"
         elif ref.kind == "pause":
             self._pause(ref, new)
-        if isinstance(old, SecretPair) and not isinstance(new, SecretPair):
-            self._pairs.pop(bytes.fromhex(old.test), None)
-            self._pairs.pop(bytes.fromhex(old.live), None)
-        if isinstance(old, Credential) and (not isinstance(new, Credential) or new.digest != old.digest):
-            self._by_digest.pop(bytes.fromhex(old.digest), None)
         if fact.value is None:  # last, so that whoever waits for this version finds it in the indexes
             self._held.pop(ref, None)
         else:

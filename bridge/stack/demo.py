@@ -70,7 +70,10 @@ def _kept(file: Path) -> Demo | None:
 
 def _is_known(settings: Settings, demo: Demo) -> bool:
     with reading(settings) as registry:
-        found, pair = registry.api_key(digest(demo.tenant.api_key)), registry.pair(digest(demo.buildable.live))
+        found, pair = (
+            registry.credentials.api_key(digest(demo.tenant.api_key)),
+            registry.credentials.pair(digest(demo.buildable.live)),
+        )
         client = registry.ingress.client(demo.eventingress.client_id)
         token = registry.flow_tokens.token(digest(demo.flow.token))
         return all(one is not None and one.valid(now_ms()) for one in (found, pair and pair[0], client, token))
