@@ -16,6 +16,7 @@ from bridge.settings import AMBIENT, variables
 from tests.docs.pages import ROOT, pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+PATH = re.compile(r"`((?:bridge|processors|web|plugins|tests|bench|docs|deploy|examples)/[\w./-]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODES = ("FAILED", "USAGE", "NOT_FOUND", "DENIED", "TIMED_OUT", "INTERRUPTED")
 GENERATE = ROOT / "docs" / "generate.py"
@@ -60,6 +61,11 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in {_anchor(h) for h in HEADING.findall(target.read_text())}):
             broken.append(link)
     assert not broken
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_are_there(page: Path) -> None:
+    assert [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("record", DECISIONS, ids=lambda record: record.stem)
