@@ -1,83 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Journeys: which workflows are a message's, how an execution begins them and waits, and how their runs give the message back."""
+"""Which workflows are a message's journeys, and what a journey sees of it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
-
 import msgspec
-import pytest
 
-from bridge import redeliveries
-from bridge.domain.errors import InvalidEvent
-from bridge.domain.execution import Status
-from bridge.domain.redelivery import Journey, Redelivery
-from bridge.domain.retry import tiers
-from bridge.registry.workflow import WorkflowIndex, WorkflowVersion
-from bridge.sdk import AwaitJourneys, Event, Result
 from bridge.sdk.testing import event
-from bridge.workflows.advance import advance, fresh
-from bridge.workflows.effects import Answer, StartRun
-from bridge.workflows.journeys import JOINING, joined
-from bridge.workflows.limits import RUN_BYTES
+from bridge.workflows.advance import fresh
 from bridge.workflows.reading import check
-from bridge.workflows.retrying import retryable
-from bridge.workflows.run import Asker, Parent, Run, given_params
-from bridge.workflows.signals import Cancel, Start, TaskEnded
-from bridge.workflows.signals import decode as signal_of
+from bridge.workflows.run import given_params
 from bridge.workflows.triggers import TRIGGER_DISABLED, refusal
-from processors.attempts import journeys
-from processors.attempts.attempt import Attempt
-from processors.attempts.lanes import Lane, Lanes
-from processors.attempts.retrying import Retries
-from processors.outcomes import answers
-from processors.outcomes.outputs import Cause
-from processors.outcomes.verdicts import JOURNEYS, Verdict, Wait, judge
-from processors.tables.ordered import Line, Open, Ordered
-
-TASKS = [{"name": "t", "type": "decision", "params": {"value": 1}}]
-PAYLOAD = {"type": "Company", "n": 1}
-
-
-def version(name: str, **trigger: Any) -> WorkflowVersion:
-    on = {"enabled": True, "eventType": "externaldata"} | trigger
-    document = {"name": name, "tasks": TASKS, "triggers": {"event": on}}
-    return WorkflowVersion(tenant="test", name=name, number=3, document=check(document).plain())
-
-
-def index(*versions: WorkflowVersion) -> WorkflowIndex:
-    made = WorkflowIndex()
-    for one in versions:
-        made.replace(one.ref, one)
-    return made
-
-
-def attempt(said: Event, *versions: WorkflowVersion, ended: tuple[Journey, ...] = ()) -> Attempt:
-    """An attempt of the process that the message names."""
-    around: Any = SimpleNamespace(
-        registry=SimpleNamespace(workflows=index(*versions)), topics=SimpleNamespace(prefix="x."), worker="w"
-    )
-    record = SimpleNamespace(
-        topic="x.events", partition=3, offset=7, timestamp=5, key=b"test/e", value=said.data, headers=[("h", b"\xff")]
-    )
-    again = Redelivery("createentity", "x1", 2, 0, "x.events", 3, 7, 5, journeys=ended) if ended else None
-    process: Any = SimpleNamespace(name=said.type.rpartition(".")[2], version="1", state="")
-    nothing: Any = None
-    given: Any = SimpleNamespace(event=said, record=record, redelivery=again)
-    made = Attempt(around, nothing, nothing, given, process, "x1", nothing)
-    made.journeys = journeys.of(made)
-    return made
-
-
-def message(kind: str = "externaldata", subtype: str = "createentity", payload: Any = PAYLOAD) -> Event:
-    return event(f"eventingress.{kind}.{subtype}.createentity", payload)
-
-
-def names(made: Attempt) -> list[str]:
-    assert made.journeys is not None
-    return [one.workflow for one in made.journeys]
+from tests.unit.journeys import PAYLOAD, TASKS, attempt, index, message, names, started, version
 
 
 def test_a_message_has_the_journeys_of_the_workflows_that_fit_it() -> None:
@@ -114,128 +47,12 @@ def test_a_change_of_the_registry_changes_what_fits() -> None:
     assert [one.name for one in known.journeys("test", "externaldata")] == ["b"]
 
 
-def started(made: Attempt) -> Start:
-    verdict = journeys.awaiting(made, Verdict(Status.PENDING), 1000)
-    assert verdict.start is not None, verdict
-    signal = signal_of(verdict.start.value)
-    assert isinstance(signal, Start)
-    return signal
-
-
-def test_what_awaits_begins_its_journey_with_the_message_to_be_given_back() -> None:
-    made = attempt(message(), version("w"))
-    verdict = journeys.awaiting(made, Verdict(Status.PENDING), 1000)
-    assert (verdict.wait, verdict.reason) == (Wait(JOURNEYS, 1000), "waits for w")
-    start = started(made)
-    assert (start.workflow, start.version, start.trigger, start.hops) == ("w", 3, "event", 1)
-    asker = start.asker
-    assert asker is not None
-    assert (asker.partition, asker.key, asker.value.encode()) == (3, b"test/e", made.given.event.data)
-    assert ("h", b"\xff") in asker.headers, "headers come back as they were"
-    again = redeliveries.redelivery_of([*asker.headers])
-    assert (again.attempt, again.process, again.offset, again.journeys) == (2, "createentity", 7, ())
-
-
-def test_a_run_that_has_ended_gives_its_message_back_once_and_keeps_nothing_of_it() -> None:
-    made = attempt(message(), version("w"))
-    start = started(made)
-    step = advance("r", None, check({"name": "w", "tasks": TASKS}), start, 5)
-    assert step.run is not None
-    (answer,) = [one for one in step.effects if isinstance(one, Answer)]
-    assert answer.asker == start.asker
-    assert answer.journeys == (Journey("r", "w", "succeeded", "", 3),)
-    assert (step.run.status, step.run.asker) == ("succeeded", Asker())
-    failed = Run(id="r", tenant="t", workflow="w", version=1, status="failed", asker=Asker())
-    assert not retryable(failed), "the message has been told"
-
-
 def test_a_journey_sees_the_message_as_an_event() -> None:
     start = started(attempt(message(), version("w")))
     run = fresh("r", start, 5)
     params = given_params(run, check({"name": "w", "tasks": TASKS}))
     assert (params["type"], params["n"], params["data"], params["event"]["data"]) == ("Company", 1, PAYLOAD, PAYLOAD)
     assert params["event"]["type"] == "eventingress.externaldata.createentity.createentity"
-
-
-def test_several_are_joined_and_each_tells_how_it_ended() -> None:
-    made = attempt(message(), version("a"), version("b"))
-    start = started(made)
-    assert (start.workflow, start.version, start.params[JOINING]) == (JOINING, 0, ["a", "b"])
-    workflow = index().of_run(start)
-    assert workflow is not None
-    run_id = start_id(made)
-    step = advance(run_id, None, workflow, start, 5)
-    begun = [one for one in step.effects if isinstance(one, StartRun)]
-    assert [(one.workflow, one.trigger, one.params["event"]["data"]) for one in begun] == [
-        ("a", "event", PAYLOAD),
-        ("b", "event", PAYLOAD),
-    ]
-    assert [one.id for one in begun] == [one.id for one in made.journeys or ()]
-    step = advance(run_id, step.run, workflow, TaskEnded(task="b", attempt=1, status="failed", reason="why"), 6)
-    assert not [one for one in step.effects if isinstance(one, Answer)], "the other one goes on"
-    step = advance(run_id, step.run, workflow, TaskEnded(task="a", attempt=1), 7)
-    (answer,) = [one for one in step.effects if isinstance(one, Answer)]
-    assert [(one.workflow, one.status, one.reason) for one in answer.journeys] == [
-        ("a", "succeeded", ""),
-        ("b", "failed", "why"),
-    ]
-
-
-def start_id(made: Attempt) -> str:
-    verdict = journeys.awaiting(made, Verdict(Status.PENDING), 1000)
-    assert verdict.start is not None
-    return verdict.start.key.decode().partition("/")[2]
-
-
-def test_journeys_that_are_cancelled_together_are_cancelled_each() -> None:
-    start = started(attempt(message(), version("a"), version("b")))
-    workflow = joined(start.params)
-    step = advance("r", None, workflow, start, 5)
-    step = advance("r", step.run, workflow, Cancel(reason="stop"), 6)
-    (answer,) = [one for one in step.effects if isinstance(one, Answer)]
-    assert {(one.status, one.reason) for one in answer.journeys} == {("cancelled", "stop")}
-
-
-@pytest.mark.parametrize(
-    ("made", "code"),
-    [
-        (lambda: attempt(event("t.a", PAYLOAD)), "invalid-outcome"),
-        (lambda: attempt(message("mine")), "invalid-outcome"),
-        (lambda: attempt(message(), ended=(Journey("r", "w", "succeeded"),)), "invalid-outcome"),
-        (lambda: attempt(message(), *(version(f"w{n}") for n in range(21))), "too-many-journeys"),
-        (lambda: attempt(message(payload=b"no JSON"), version("w")), "invalid-payload"),
-        (lambda: attempt(message(payload="x" * RUN_BYTES), version("w")), "payload-too-large"),
-        (lambda: attempt(message(payload="x" * 690_000), *(version(f"w{n}") for n in range(20))), "payload-too-large"),
-    ],
-)
-def test_what_cannot_be_awaited_fails(made: Any, code: str) -> None:
-    assert journeys.awaiting(made(), Verdict(Status.PENDING), 1).code == code
-
-
-def test_a_message_that_asks_again_is_answered_and_only_its_last_attempt() -> None:
-    """Who asked before may have died before it was recorded, and have been tried again."""
-    workflow = check({"name": "w", "tasks": [{"name": "t", "type": "eventwait", "params": {"topic": "t"}}]})
-    first = started(attempt(message(), version("w")))
-    assert first.asker is not None
-    again = msgspec.structs.replace(first, asker=msgspec.structs.replace(first.asker, headers=(("rd_attempt", b"3"),)))
-    step = advance("r", None, workflow, first, 5)
-    step = advance("r", step.run, workflow, again, 6)
-    assert (step.run and step.run.asker, step.effects) == (again.asker, ())
-    step = advance("r", step.run, workflow, Cancel(), 7)
-    assert [one.asker for one in step.effects if isinstance(one, Answer)] == [again.asker]
-    for known in (workflow, None):
-        late = advance("r", step.run, known, first, 8)
-        assert late.run == step.run
-        assert late.effects == (Answer(first.asker, (Journey("r", "w", "cancelled", "", 3),)),)
-    plain = msgspec.structs.replace(first, asker=None)
-    assert not advance("r", step.run, workflow, plain, 9).effects
-
-
-def test_each_start_of_an_execution_is_a_signal_of_its_own() -> None:
-    made = attempt(message(), version("w"))
-    starts = [journeys.awaiting(made, Verdict(Status.PENDING), 1).start for _ in range(2)]
-    assert len({one.id for one in starts if one}) == 2
-    assert len({one.key for one in starts if one}) == 1
 
 
 def test_a_condition_sees_numbers_of_any_size() -> None:
@@ -259,100 +76,8 @@ def test_what_is_known_of_journeys_goes_with_the_versions_it_comes_from() -> Non
     assert [one.name for one in known.journeys("test", "externaldata")] == ["a", "b"]
 
 
-def test_a_joined_run_that_keeps_too_much_can_still_be_read() -> None:
-    start = started(attempt(message(), version("a"), version("b")))
-    large = msgspec.structs.replace(start, labels={"x": "y" * RUN_BYTES})
-    step = advance("r", None, joined(start.params), large, 5)
-    assert step.run is not None
-    assert step.run.status == "invalid"
-    assert index().of_run(step.run) is not None
-    assert index().of_run(msgspec.structs.replace(step.run, params={})) is None
-
-
-def test_a_journey_that_was_joined_cannot_be_retried_either() -> None:
-    failed = Run(id="r", tenant="t", workflow="w", version=1, status="failed", parent=Parent("p", "w", 1))
-    assert retryable(failed)
-    assert not retryable(msgspec.structs.replace(failed, trigger="event"))
-
-
-def test_the_attempts_of_a_policy_begin_anew_after_the_journeys() -> None:
-    asker = started(attempt(message(), version("w"))).asker
-    assert asker is not None
-    again = redeliveries.redelivery_of([*asker.headers])
-    assert (again.attempt, again.awaited) == (2, 1)
-    asked: list[int] = []
-    made = attempt(message(), ended=(Journey("r", "w", "succeeded"),))
-    made.number = 5
-    given: Any = made.given
-    given.redelivery = replace(given.redelivery, awaited=4)
-    retries = SimpleNamespace(appeal=lambda verdict, _process, _id, number, _now: asked.append(number) or verdict)
-    around: Any = SimpleNamespace(retries=retries)
-    made.around = around
-    made._appeal(Verdict(Status.FAILED, "exception"), 1)
-    assert asked == [1]
-
-
 def test_flows_own_api_starts_no_journey() -> None:
     workflow = version("w").workflow
     assert refusal(workflow, "event", {}) == TRIGGER_DISABLED
     plain = version("w", eventType="").workflow
     assert refusal(plain, "event", {}) is None
-
-
-def test_how_journeys_ended_travels_with_the_message() -> None:
-    ended = (Journey("r", "w", "failed", "☂"),)
-    given = Redelivery("p", "x", 2, 0, "t", 0, 0, 0, journeys=ended)
-    headers = redeliveries.headers_of([], given)
-    assert redeliveries.redelivery_of(headers) == given
-    with pytest.raises(InvalidEvent, match="rd_journeys"):
-        redeliveries.redelivery_of([(name, b"?" if name == "rd_journeys" else value) for name, value in headers])
-
-
-def test_what_a_child_process_awaits_and_what_is_published_after_it() -> None:
-    outcome = AwaitJourneys({"a": 1}, [Result("t", {"n": 1}, "s")])
-    read = answers.decode(answers.encode(outcome))
-    assert read == AwaitJourneys({"a": 1}, [Result("t", b'{"n":1}', "s")])
-    said = event("t.a")
-    before, after = (judge(read, Cause(said, "p", "x1", 5, first)) for first in (0, 1000))
-    assert (before.status, before.data) == (Status.PENDING, '{"a":1}')
-    assert before.outputs[0].id != after.outputs[0].id, "what comes after the journeys is not what came before"
-
-
-def test_what_follows_waits_about_as_long_as_the_journeys_have_lasted() -> None:
-    retries = Retries(tiers("5s,1m,1h"))
-    for since_s, tier in ((0, "5s"), (30, "5s"), (90, "1m"), (9000, "1h")):
-        wait = retries.behind(Open("x1", 3, JOURNEYS, 0), since_s * 1000).wait
-        assert wait is not None
-        assert wait.topic == f"retries.{tier}"
-
-
-def test_an_execution_that_awaits_is_recovered_as_open() -> None:
-    ordered, line = Ordered(), Line(0, "entities/", b"k")
-    headers = {"order_offset": b"7", "order_name": b"entities/", "order_key": b"k", "order_topic": b"runs", "order_due": b"5"}
-    ordered.recover(headers, "x1", 0, 40, 0)
-    found = ordered.ahead(line, 8)
-    assert found is not None
-    assert (found.topic, found.due_ms, ordered.ahead(line, 7)) == (JOURNEYS, 5, None)
-
-
-class Begun:
-    """Something in a lane."""
-
-    def __init__(self, name: str, said: list[str]) -> None:
-        self.name, self.said, self.alive = name, said, True
-
-    def begin(self) -> None:
-        self.said.append(self.name)
-
-
-def test_the_next_attempt_goes_before_what_waits_in_its_lane() -> None:
-    said: list[str] = []
-    lanes: Lanes[Begun] = Lanes()
-    lane = Lane(0, "entities/", b"k")
-    lanes.enter(lane, Begun("first", said))
-    lanes.enter(lane, Begun("behind", said))
-    lanes.leave(lane, Begun("first again", said))
-    lanes.leave(lane)
-    assert said == ["first", "first again", "behind"]
-    lanes.leave(lane)
-    assert not len(lanes)
