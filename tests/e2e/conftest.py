@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One running product for all tests of a file: `evb dev` in a child process, with the data of nobody else."""
+"""`evb dev` in child processes: one running product for all tests of a file, and others that a test starts for itself."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_dev import Dev
+from tests.e2e.running import Dev, Starter
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +19,19 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     running = Dev(tmp_path_factory.mktemp("product"))
     yield running
     running.end()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Start stacks that the test's end does not leave behind."""
+    started: list[Dev] = []
+
+    def one(directory: Path = tmp_path, *options: str, port: int = 0) -> Dev:
+        started.append(Dev(directory, *options, port=port))
+        return started[-1]
+
+    yield one
+    for dev in started:
+        with suppress(ProcessLookupError):
+            dev.end(signal.SIGTERM)
+        assert dev.nothing_is_left()

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 
 from bridge.kafka.client import connection
 from bridge.stack.found import locate
-from tests.e2e.test_dev import Dev, wait_for
+from tests.e2e.running import Dev, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.e2e.test_dev import Dev, _post, wait_for
+from tests.e2e.running import Dev, post, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -21,7 +21,7 @@ def test_what_cannot_be_written_is_said_once_and_tried_again(product: Dev) -> No
     file.mkdir()
     os.kill(before["web"], signal.SIGKILL)
     wait_for("the ready file is missed", lambda: "The ready file cannot be written" in product.said)
-    wait_for("the web server is back", lambda: _post(product, "before") == 202)
+    wait_for("the web server is back", lambda: post(product, "before") == 202)
     configuration.mkdir()
     os.kill(before["kafka"], signal.SIGKILL)
     wait_for("Kafka is missed", lambda: "kafka cannot be started" in product.said)
@@ -29,7 +29,7 @@ def test_what_cannot_be_written_is_said_once_and_tried_again(product: Dev) -> No
     assert product.process.poll() is None, product.said
 
     configuration.rmdir()
-    wait_for("events are taken", lambda: _post(product, "room") == 202)
+    wait_for("events are taken", lambda: post(product, "room") == 202)
     file.rmdir()
     wait_for("the ready file", lambda: all(product.info["pids"][role] != before[role] for role in ("web", "kafka")))
     assert product.said.count("cannot be written") == product.said.count("cannot be started") == 1
