@@ -17,7 +17,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from tests.e2e.running import Dev, Starter, buildable, completed, event_of, patience, post, wait_for
+from tests.e2e.running import Dev, Starter, buildable, completed, event_of, patience, post, statuses, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
