@@ -77,7 +77,7 @@ class RecordTable(faust.Table[bytes, bytes]):
         raise NotImplementedError
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
-        """Say where recovery begins to read each partition of the topic; None: at its end."""
+        """Say where recovery has to begin to read each partition of the topic, after `on_rebalance`; None: at its end."""
         raise NotImplementedError
 
 
@@ -94,6 +94,8 @@ class ExecutionsTable(RecordTable):
         self.ordered = Ordered()
         self.recovered = Recovered()
         self._source = source
+        self._read: dict[int, int] = {}
+        """Up to where each partition that stays here has been read: of what is older, no end is unknown."""
 
     @property
     def size(self) -> int:
@@ -114,6 +116,7 @@ class ExecutionsTable(RecordTable):
             self.failed.add(of_attempt(key, attempt), time_ms)
 
     def recover(self, record: Any) -> None:
+        self._read[record.partition] = record.offset + 1
         headers = dict(record.headers)
         status, attempt = headers.get("status"), headers.get("attempt", b"")
         if record.key and (status in FINAL or attempt.isdigit()):
@@ -129,15 +132,20 @@ class ExecutionsTable(RecordTable):
         """Forget who is open: the partitions that are ours are recovered, the others may have moved on elsewhere."""
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
         self.ordered.clear()
+        ours = {tp.partition for tp in assigned if tp.topic == self.changelog_topic_name}
+        for partition in self._read.keys() - ours:
+            del self._read[partition]
 
     async def begin_at(self, consumer: Any, partitions: set[TP]) -> Mapping[TP, int | None]:
+        """Begin with the last hour, or where our knowledge of its ends stops, but for all that is open: that is read again."""
         since = int(time.time() * 1000) - REMEMBER_MS
         starts: dict[TP, int | None] = await consumer._thread.offsets_since(dict.fromkeys(partitions, since))
         notes = await notes_of(consumer, self._source, partitions)
         for tp in partitions:
-            if (floor := notes[tp].executions) is not None:
-                start = starts.get(tp)
-                starts[tp] = floor if start is None else min(start, floor)
+            start, floor = starts.get(tp), notes[tp].executions
+            if start is not None:
+                start = max(start, self._read.get(tp.partition, 0))
+            starts[tp] = min((at for at in (start, floor) if at is not None), default=None)
         return starts
 
 

@@ -21,19 +21,23 @@ if TYPE_CHECKING:
 
 
 class TimedRecovery(Recovery):
-    """Begin each table's partitions at `table.begin_at(...)`; offsets here are those of the last record that is known."""
+    """
+    Begin each table's partitions at `table.begin_at(...)`; offsets here are those of the last record that is known.
+
+    Faust would go on where its last recovery of a partition that stays here ended. Every partition begins again at a rebalance,
+    though, and tables forget what may have changed: only they know from where they have to read.
+    """
 
     logger = logging.getLogger("faust")  # mode would give every subclass a logger of its module
 
-    async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
-        await super()._build_offsets(consumer, tps, destination, title)
+    async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:  # noqa: ARG002
+        firsts = await consumer.earliest_offsets(*tps)
         for table, mine in cast("Mapping[RecordTable, set[TP]]", self.actives_for_table).items():
             wanted = mine & tps
             starts: Mapping[TP, int | None] = await table.begin_at(consumer, wanted) if wanted else {}
             for tp in wanted:
-                start = starts.get(tp)
-                end = self.active_highwaters[tp]  # the last offset there is
-                destination[tp] = max(destination[tp], min(end, start - 1 if start is not None else end))
+                start, end = starts.get(tp), self.active_highwaters[tp]  # the last offset there is
+                destination[tp] = end if start is None else min(end, max(start, firsts[tp]) - 1)
 
     async def _seek_offsets(self, consumer: Any, tps: set[TP], offsets: Any, title: str) -> None:  # noqa: ARG002
         await consumer.seek_wait({tp: offsets[tp] + 1 for tp in tps})

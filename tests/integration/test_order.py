@@ -13,10 +13,12 @@ from bridge import topics
 from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Status
+from bridge.kafka.groups import owners
 from bridge.settings import Settings
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.test_retries import final, histories
+from tests.integration.test_worker_repeats import usage
 from tests.integration.workers import Sender, event, headers, site, until, working
 
 PROCESS = "in-order"
@@ -78,3 +80,29 @@ def test_order_survives_a_kill_and_more_than_an_hour(
         until(lambda: final(settings, [head, early, late], PROCESS), "every execution has ended")
     assert of_key(settings, "a") == [0, 1, 2]
     assert histories(settings)[ids.execution_id(late.key, PROCESS)][0].status is Status.PENDING
+
+
+def test_order_survives_another_workers_coming(stack: StackOfTests, tmp_path: Path) -> None:
+    """At a rebalance every partition begins again, those that stay with their worker, too: what is open there is read again."""
+    settings = site(stack, retry_tiers="300ms,20s")
+    heads = [step(f"k{n}", 0, fails=2) for n in range(settings.partitions)]
+    late = [step(f"k{n}", 1) for n in range(settings.partitions)]
+    sender = Sender(settings)
+    with working(stack, settings, tmp_path) as worker:
+        for n, head in enumerate(heads):
+            sender.send(head, partition=n)
+        sender.flush()
+        until(lambda: all(len(histories(settings)[ids.execution_id(h.key, PROCESS)]) == 2 for h in heads), "each failed twice")
+        worker.settle(settings)
+        worker.kill()
+    with working(stack, settings, tmp_path), working(stack, settings, tmp_path, "1"):
+        until(lambda: len(set(owners(settings, topics.worker_group(settings)).values())) == 2, "both have their share")
+        for n, one in enumerate(late):
+            sender.send(one, partition=n)
+        sender.flush()
+        until(lambda: final(settings, [*heads, *late], PROCESS), "every execution has ended")
+    told = histories(settings)
+    assert [told[ids.execution_id(one.key, PROCESS)][0].status for one in late] == [Status.PENDING] * settings.partitions
+    assert sorted(done(settings)) == sorted((f"k{n}", m) for n in range(settings.partitions) for m in (0, 1))
+    assert all(of_key(settings, f"k{n}") == [0, 1] for n in range(settings.partitions))
+    assert usage(settings) == {"acme": len(heads) + len(late)}, "what was counted is read again, too"

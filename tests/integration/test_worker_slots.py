@@ -15,6 +15,7 @@ from bridge.domain.event import Event
 from bridge.domain.execution import Status
 from bridge.settings import Settings
 from tests.conftest import StackOfTests
+from tests.integration.test_worker_repeats import usage
 from tests.integration.workers import Aftermath, Sender, Worker, event, finished, forget_member, settled, site, until
 
 EVERY_S = 0.01
@@ -90,6 +91,7 @@ def test_partitions_change_hands_while_events_flow(stack: StackOfTests, tmp_path
             until(lambda: busy(settings, "first", left) == everyone, "the first worker has all partitions again")
         until(lambda: settled(settings), "everything is finished")
         assert_whole(settings, load.sent, repeats=False)
+        assert usage(settings) == {"acme": len(load.sent)}, "counts are taken over, and go on where nobody took them over"
 
         second.start()
         again = Load(settings)
