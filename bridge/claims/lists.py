@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge import summaries
@@ -14,6 +15,7 @@ from bridge.claims.rows import FIELD, Row, listed, read, row_of
 from bridge.claims.state import Claim, State
 from bridge.domain.errors import NotFound
 from bridge.domain.event import Event
+from bridge.domain.limits import LOOP_BYTES
 from bridge.domain.receipt import Draft, Receipt
 from bridge.redis import reading
 from bridge.redis.epoch import ViewGuard
@@ -58,6 +60,7 @@ class Lists:
     def __init__(self, pipe: Pipe, settings: Settings, guard: ViewGuard) -> None:
         self._pipe, self._keys, self._guard = pipe, Keys(settings.topic_prefix), guard
         self._keep_ms = settings.retention_hours * 3_600_000
+        self._turns = reading.Turns()
 
     async def add(self, tenant: str, receipt: Receipt, draft: Draft) -> None:
         """List an event that Kafka has. Where Redis cannot be told, the view has a hole, and is rebuilt."""
@@ -78,7 +81,8 @@ class Lists:
         else:
             asked = [lists[query.state]]
         since = max(query.since_ms, int(time.time() * 1000) - self._keep_ms)
-        total, *members = await self._pipe.script(script("list_page"), asked, (since, query.skip, query.size))
+        wanted = (since, query.skip, query.size)
+        total, *members = await reading.scripted(self._pipe, self._keys, script("list_page"), asked, wanted)
         found = await self._listed(tenant, [listed_event(one) for one in members])
         return total, [one for one in found if one is not None]
 
@@ -109,8 +113,14 @@ class Lists:
     async def _listed(self, tenant: str, keys: list[str]) -> list[Listed | None]:
         """Read events; a page may end before its last one, as `reading.entries` says."""
         names = [self._keys.event(tenant, key) for key in keys]
-        found = await reading.entries(self._pipe, self._keys, names, (FIELD, "p", "c"))
-        return [_of(key, *entry) for key, entry in zip(keys, found, strict=False)]
+        found = await reading.entries(self._pipe, self._keys, names, (FIELD, "p", "c"), self._turns(tenant))
+        if sum(len(value or b"") for entry in found for value in entry) > LOOP_BYTES:
+            return await asyncio.to_thread(_all_of, keys, found)
+        return _all_of(keys, found)
+
+
+def _all_of(keys: Sequence[str], found: Sequence[Sequence[bytes | None]]) -> list[Listed | None]:
+    return [_of(key, *entry) for key, entry in zip(keys, found, strict=False)]
 
 
 def _of(key: str, body: bytes | None, position: bytes | None, claims: bytes | None) -> Listed | None:

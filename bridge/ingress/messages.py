@@ -54,6 +54,7 @@ class Messages:
     def __init__(self, pipe: Pipe, settings: Settings, guard: ViewGuard, status: StatusView) -> None:
         self._pipe, self._keys, self._guard, self._status = pipe, Keys(settings.topic_prefix), guard, status
         self._keep_s = settings.retention_hours * 3600
+        self._turns = reading.Turns()
 
     async def add(self, tenant: str, receipt: Receipt, draft: Draft) -> None:
         """List a message that Kafka has."""
@@ -78,7 +79,9 @@ class Messages:
         member = list_member(after.key) if after else b""
         begin = max(since_ms, after.received_ms) if after else since_ms
         asked = (begin, until_ms, size, member)
-        more, *members = await self._pipe.script(script("message_page"), (self._keys.messages(tenant),), asked)
+        more, *members = await reading.scripted(
+            self._pipe, self._keys, script("message_page"), (self._keys.messages(tenant),), asked
+        )
         found, left = await self._messages(tenant, [listed_event(one) for one in members])
         end = Place(found[-1].row.received_ms, found[-1].key) if found else None
         return Page(found, end, bool(more) or left > 0)
@@ -86,7 +89,7 @@ class Messages:
     async def _messages(self, tenant: str, keys: list[str]) -> tuple[tuple[Message, ...], int]:
         """Read messages, but those that have just been forgotten; gives how many at the end were too large to be read along."""
         names = [self._keys.event(tenant, key) for key in keys]
-        entries = await reading.entries(self._pipe, self._keys, names, (FIELD,))
+        entries = await reading.entries(self._pipe, self._keys, names, (FIELD,), self._turns(tenant))
         there = [(key, body) for key, (body,) in zip(keys, entries, strict=False) if body is not None]
         views = await asyncio.gather(*(self._view(tenant, key) for key, _ in there))
         found = [Message(key, *read(body), view) for (key, body), view in zip(there, views, strict=True) if view is not None]

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from bridge.domain.errors import ViewUnavailable
 from bridge.domain.limits import MIB
 from bridge.redis.epoch import require_whole
 from bridge.redis.keys import Keys
 from bridge.redis.pipe import Argument, Pipe
+from bridge.redis.scripts import Script
 
 BATCH_BYTES, PAGE_BYTES = 2 * MIB, 32 * MIB
 """What is read from Redis at a time, so that nothing else waits for it; and what a page shows, but for its first event."""
@@ -61,17 +63,40 @@ async def pages(pipe: Pipe, keys: Keys, key: str, first: Any) -> AsyncIterator[l
         yield found
 
 
-async def entries(pipe: Pipe, keys: Keys, names: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+async def scripted(pipe: Pipe, keys: Keys, script: Script, names: Sequence[Argument], args: Sequence[Argument]) -> Any:
+    """Run a script that reads, and give its reply: the view was whole when it ran. Raises: as `read`."""
+    _, reply = await asyncio.gather(read(pipe, keys, []), pipe.script(script, names, args))  # in this order, on one connection
+    return reply
+
+
+class Turns:
+    """What is large, each tenant reads one after another."""
+
+    def __init__(self) -> None:
+        self._of: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def __call__(self, tenant: str) -> asyncio.Lock:
+        """Give the tenant's turn, to be waited for."""
+        return self._of.setdefault(tenant, asyncio.Lock())
+
+
+async def entries(
+    pipe: Pipe, keys: Keys, names: Sequence[str], fields: Sequence[str], turn: asyncio.Lock
+) -> list[list[bytes | None]]:
     """
-    Give fields of hashes; the first field may be large, so they are read batch by batch.
+    Give fields of hashes; they may be large, so they are read batch by batch, in the tenant's `turn` where they are.
 
     Shape:  an entry for each name, but that the list ends before its values have more than `PAGE_BYTES`, never before its first.
     Raises: as `read`.
     """
-    sizes = await read(pipe, keys, [("HSTRLEN", name, fields[0]) for name in names])
+    lengths = await read(pipe, keys, [("HSTRLEN", name, field) for name in names for field in fields])
+    sizes = [sum(lengths[at : at + len(fields)]) for at in range(0, len(lengths), len(fields))]
+    if sum(sizes) <= BATCH_BYTES:
+        return await read(pipe, keys, [("HMGET", name, *fields) for name in names])
     found: list[list[bytes | None]] = []
-    for first, last in batches(sizes):
-        found += await read(pipe, keys, [("HMGET", name, *fields) for name in names[first:last]])
+    async with turn:
+        for first, last in batches(sizes):
+            found += await read(pipe, keys, [("HMGET", name, *fields) for name in names[first:last]])
     return found
 
 

@@ -12,7 +12,6 @@ import random
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -23,7 +22,7 @@ from bridge.domain.limits import TREE_MEMBERS
 from bridge.domain.view import UNCONFIRMED_S, EventSummary, EventView, Tree, expected, in_order
 from bridge.redis.keys import Keys, read_known
 from bridge.redis.pipe import Pipe
-from bridge.redis.reading import PAGE_BYTES, Command, page, pages, read
+from bridge.redis.reading import PAGE_BYTES, Command, Turns, page, pages, read
 from bridge.settings import Settings
 from bridge.topics import EVENTS
 
@@ -68,7 +67,7 @@ class StatusView:
         self._pipe, self._keys = pipe, Keys(settings.topic_prefix)
         self._passed: Command = ("HGETALL", self._keys.passed)
         self._topic = EVENTS.name(settings)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def event(self, tenant: str, key: str) -> EventView:
         """Look an event up by its key. Raises: NotFound."""
@@ -123,8 +122,7 @@ class StatusView:
             raise TreeTooLarge(TREE_MEMBERS)
         if size <= LARGE:
             return await self._tree(tenant, correlation_id, where)
-        turn = self._turns.setdefault(tenant, asyncio.Lock())
-        async with turn:
+        async with self._turns(tenant):
             return await self._tree(tenant, correlation_id, where)
 
     async def _tree(self, tenant: str, correlation_id: str, where: str) -> Tree:

@@ -143,7 +143,8 @@ class Attempt(Succession):
             asyncio.get_running_loop().call_soon(self._end, held)
             return
         self.started_ms = now
-        around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
+        if not self.silent:  # it may leave no record, and then nothing would ever take the status back
+            around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
         self.state = around.states.of(self)
         context = self._context()
         if isinstance(context, Failure):

@@ -15,10 +15,11 @@ from bridge.claims.restore import check
 from bridge.claims.rows import listed as listed_as
 from bridge.claims.rows import read, row_of
 from bridge.claims.state import Change, Claim, State
+from bridge.domain.errors import ViewUnavailable
 from bridge.domain.event import Event
 from bridge.redis.keys import Keys, list_member
 from bridge.redis.pipe import Pipe
-from bridge.redis.reading import BATCH_BYTES, PAGE_BYTES, batches
+from bridge.redis.reading import BATCH_BYTES, PAGE_BYTES, batches, entries, scripted
 from bridge.redis.scripts import script
 from tests.conftest import StackOfTests
 
@@ -132,3 +133,32 @@ def test_large_values_are_read_a_few_at_a_time_and_a_page_ends() -> None:
 def test_a_record_that_cannot_be_kept_is_noticed_before_it_is_written(claim: Claim, key: str) -> None:
     with pytest.raises((ValueError, OverflowError)):
         check(claim, Place("acme", "live", "n", key, 1, "t"), 1)
+
+
+async def test_a_page_of_a_view_that_is_being_made_is_none(pipe: Pipe) -> None:
+    keys, asked = Keys("half-made"), (["half-made:all"], (0, 0, 10))
+    with pytest.raises(ViewUnavailable):
+        await scripted(pipe, keys, script("list_page"), *asked)
+    await pipe.call("SET", keys.epoch, f"{pipe.run_id}:1")
+    assert await scripted(pipe, keys, script("list_page"), *asked) == [0]
+
+
+@pytest.mark.parametrize("field", ["i", "c"])
+async def test_large_entries_are_read_one_tenant_after_another(pipe: Pipe, field: str) -> None:
+    """Whichever of their fields makes them large."""
+    keys, names = Keys("large"), [f"large:{field}:{n}" for n in range(3)]
+    await pipe.call("SET", keys.epoch, f"{pipe.run_id}:1")
+    for name in names:
+        await pipe.call("HSET", name, "i", b"x", "c", b"y")
+    turn = asyncio.Lock()
+    async with turn:
+        small = await asyncio.wait_for(entries(pipe, keys, names, ("i", "c"), turn), 10)
+        await pipe.call("HSET", names[0], field, bytes(BATCH_BYTES))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(entries(pipe, keys, names, ("i", "c"), turn), 0.3)
+    assert small == [[b"x", b"y"]] * 3
+    assert [len(one[0] or b"") + len(one[1] or b"") for one in await entries(pipe, keys, names, ("i", "c"), turn)] == [
+        BATCH_BYTES + 1,
+        2,
+        2,
+    ]

@@ -163,3 +163,9 @@ def test_a_pending_execution_is_filled_too() -> None:
 def test_a_failed_execution_says_why() -> None:
     failed = dataclasses.replace(DONE, status=Status.FAILED, data="null", reason="timeout: it took too long")
     assert translate.execution_result(failed)["data"] == {"reason": "timeout: it took too long"}
+
+
+def test_nobody_can_pass_for_the_door_of_messages() -> None:
+    with pytest.raises(InvalidEvent) as raised:
+        translate.submitted(wire.EventRequest("/eventingress", "eventingress.a.b.c", b"{}"), [], ORIGIN)
+    assert pointers(raised) == {"/event_source"}

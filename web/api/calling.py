@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 from flask import Response
@@ -22,6 +23,8 @@ from web.http.seen import body_of, headers_of_request, request_of
 from web.services import Services
 
 BODY_BYTES = 64 * 1024
+READERS, PATIENCE_S = 2, 10.0
+"""So many read whole topics at a time, in one process, and others wait for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Calling:
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self._services, self._loop = services, loop
-        self._looking = threading.Lock()
+        self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._places = threading.BoundedSemaphore(READERS)
 
     def begin(self, *, reads_body: bool = False, scope: Scope = Scope.ADMIN) -> Call:
         """Read the request and authenticate it. Raises: NotAuthenticated, NotAllowed, and what a body can be refused for."""
@@ -47,14 +51,25 @@ class Calling:
         return Call(asyncio.run_coroutine_threadsafe(asking, self._loop).result(ANSWER_S).tenant, request)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let one request at a time read whole topics, since events are accepted meanwhile. Raises: Unavailable."""
-        if not self._looking.acquire(blocking=False):
-            raise Unavailable("Another request is reading the dead letters here. Try again.")
+    def alone(self, tenant: str) -> Iterator[None]:
+        """Let a tenant do one thing at a time here, however long that takes. Raises: Unavailable."""
+        turn = self._turns.setdefault(tenant, threading.Lock())
+        if not turn.acquire(blocking=False):
+            raise Unavailable("Another request of yours is at the dead letters here. Try again.")
         try:
             yield
         finally:
-            self._looking.release()
+            turn.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let few requests at a time read whole topics, since events are accepted meanwhile. Raises: Unavailable."""
+        if not self._places.acquire(timeout=PATIENCE_S):
+            raise Unavailable("Others are reading the dead letters here. Try again.")
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 def answer(document: Mapping[str, Any]) -> Response:

@@ -29,7 +29,7 @@ def blueprint(services: Services, loop: asyncio.AbstractEventLoop) -> Blueprint:
     def list_() -> Response:
         call = calling.begin()
         query = wire.read_query(call.request.query)
-        with calling.alone():
+        with calling.alone(call.tenant), calling.reading():
             page = find(settings, query.wanted(call.tenant), query.limit, query.cursor)
         letters = [document.summary(letter) for letter in page.letters]
         return answer({"letters": letters, "cursor": page.cursor or None, "total": page.total})
@@ -37,7 +37,7 @@ def blueprint(services: Services, loop: asyncio.AbstractEventLoop) -> Blueprint:
     @routes.get("/<path:key>")
     def show(key: str) -> Response:
         call = calling.begin()
-        with calling.alone():
+        with calling.alone(call.tenant), calling.reading():
             return answer(document.whole(get(settings, key, call.tenant)))
 
     @routes.post("/replay")
@@ -53,8 +53,9 @@ def blueprint(services: Services, loop: asyncio.AbstractEventLoop) -> Blueprint:
 
     def _bulk(tenant: str, asked: wire.Bulk, make: Callable[..., Plan], act: Callable[..., int]) -> Response:
         wanted: Wanted = asked.wanted(tenant, asked.keys)
-        with calling.alone():
-            plan = make(index(settings, wanted), wanted)
+        with calling.alone(tenant):
+            with calling.reading():
+                plan = make(index(settings, wanted), wanted)
             done = 0 if asked.dry_run else act(settings, plan.first(asked.limit), asked.rate, _unseen, MOST_S)
         return answer(plan.document(asked.rate) | {"done": done, "left": len(plan.entries) - done})
 

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bridge import authenticate
-from bridge.domain.errors import NotAuthenticated, NotFound
+from bridge.domain.errors import NotAuthenticated, NotFound, Unavailable
 from bridge.domain.principal import Principal, Scope
 from web.http.messages import Request
 from web.services import Services
 
 API_KEY = "x-api-key"
 SIGNATURE = "x-hub-signature-256"
+MOST_WAITING = 64
+"""Signatures that wait for their check; each holds its body."""
+
+_CHECKS = ThreadPoolExecutor(1, "signatures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,18 @@ async def by_key_or_signature(request: Request, services: Services, scope: Scope
 
 
 async def _signer(request: Request, services: Services, source: str | None) -> Principal:
-    """Check the signature; off the event loop where that takes long, because hashing lets the interpreter go."""
+    """
+    Check the signature; off the event loop where that takes long, because hashing lets the interpreter go.
+
+    Anybody can ask for that, so it is done one after another, in a thread of its own.
+    Raises: NotAuthenticated, Unavailable where too many wait.
+    """
     arguments = services.registry, request.body, request.headers[SIGNATURE], source
-    if authenticate.takes_long(services.registry, len(request.body), source):
-        return await asyncio.to_thread(authenticate.by_signature, *arguments)
-    return authenticate.by_signature(*arguments)
+    if not authenticate.takes_long(services.registry, len(request.body), source):
+        return authenticate.by_signature(*arguments)
+    if _CHECKS._work_queue.qsize() >= MOST_WAITING:
+        raise Unavailable("Too many signatures are being checked. Try again.")
+    return await asyncio.get_running_loop().run_in_executor(_CHECKS, authenticate.by_signature, *arguments)
 
 
 def _together(principals: list[Principal]) -> Principal:

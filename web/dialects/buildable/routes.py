@@ -53,9 +53,14 @@ async def query(request: Request, services: Services) -> Answer:
     skip = (asked.page - 1) * asked.page_size
     wanted = Query(holder.tenant, holder.environment, name, asked.tx_key, asked.state, asked.since_ms, skip, asked.page_size)
     total, found = await services.lists.page(wanted)
-    rows = [_event(services, holder, one, asked.tx_key) for one in found]
-    pages = -(-total // asked.page_size)
-    return _answer({"rows": rows, "total": total, "page": asked.page, "pageSize": asked.page_size, "totalPages": pages})
+    about = {"total": total, "page": asked.page, "pageSize": asked.page_size, "totalPages": -(-total // asked.page_size)}
+    named = _named(services, holder)
+
+    def answer() -> Answer:
+        rows = [translate.event(one, holder.tenant, asked.tx_key, _keep_ms(services), named) for one in found]
+        return _answer({"rows": rows} | about)
+
+    return await asyncio.to_thread(answer)  # a page may have megabytes
 
 
 async def init(request: Request, services: Services) -> Answer:

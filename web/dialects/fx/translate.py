@@ -17,6 +17,7 @@ from bridge.domain.execution import Execution
 from bridge.domain.limits import ATTRIBUTE_CHARS, CORRELATION_CHARS
 from bridge.domain.moments import iso
 from bridge.domain.receipt import Draft
+from bridge.ingress.rows import SOURCE as MESSAGES
 from web.dialects.fx import wire
 
 JSON = "application/json"
@@ -49,6 +50,8 @@ def submitted(request: wire.EventRequest, faults: list[Fault], origin: Origin) -
     """
     source = source_of(request.event_source)
     correlation, more = _correlation(wire.peek(request.payload), "/payload", origin)
+    if source == MESSAGES:
+        faults = [*faults, Fault("/event_source", f"{MESSAGES} is the source of the messages of Event Ingress: choose another")]
     _refuse([*faults, *_too_long("/event_source", source), *_too_long("/event_type", request.event_type), *more])
     values = _born(origin) | {"source": source, "type": request.event_type}
     return Draft(values, request.payload, born=True, correlation_id=correlation)
