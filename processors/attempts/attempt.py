@@ -197,7 +197,8 @@ class Attempt(Succession):
 
     def ended(self, outcome: object) -> None:
         """Publish what the outcome asks for, unless the partition was taken away meanwhile."""
-        story = self.around.journal.story(self.execution_id) if self.suspect else ""
+        suspected = self.suspect and self.window.alive  # else its note has ended with the window
+        story = self.around.journal.story(self.execution_id) if suspected else ""
         self.around.journal.end(self.execution_id)
         if self.window.alive:
             now = now_ms()

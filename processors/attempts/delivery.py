@@ -112,6 +112,7 @@ class Delivery:
         if self._pending or not self._attempt.window.alive:
             return
         if self._refusal is not None:
+            self._attempt.stand(None)  # where it was to wait for something, it does not any more
             self.publish(failed("result-too-large", f"Kafka refuses a result: {self._refusal.str()}"))
         else:
             self._begin_journeys()

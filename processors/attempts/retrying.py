@@ -33,7 +33,7 @@ class Retries:
     """The tiers of the installation."""
 
     def __init__(self, tiers: Sequence[Tier]) -> None:
-        self._tiers = tiers
+        self._tiers, self._of_topic = tiers, {_topic(tier): tier for tier in tiers}
 
     def appeal(self, verdict: Verdict, process: AnyProcess, execution_id: str, attempt: int, now_ms: int) -> Verdict:
         """Give the verdict that stands: the same one, or `pending` with the tier to wait in and the time when that ends."""
@@ -50,14 +50,16 @@ class Retries:
         Give the verdict of an event that may not overtake: it waits in the topic of the first of its line, and comes after it.
 
         Where that one is back already, the shortest wait will do. Where it waits for its journeys, nobody knows how long: then
-        for about as long as that has lasted.
+        for about as long as that has lasted. And where it is due much sooner than what came last into its topic, a shorter one: a
+        topic gives back in the order in which it was filled.
         """
         reason = f"waits for the execution {first.execution_id}"
         if first.topic == JOURNEYS:
             return self.rest((now_ms - first.due_ms) / 1000, reason, now_ms)
-        if not first.due_ms or first.due_ms > now_ms:
-            return Verdict(Status.PENDING, reason=reason, wait=Wait(first.topic, first.due_ms))
-        return self.rest(0, reason, now_ms)
+        left_s, tier = (first.due_ms - now_ms) / 1000, self._of_topic.get(first.topic)
+        if first.due_ms and (tier is None or left_s < tier.seconds / 2):
+            return self.rest(left_s, reason, now_ms)
+        return Verdict(Status.PENDING, reason=reason, wait=Wait(first.topic, first.due_ms))
 
     def rest(self, seconds: float, reason: str, now_ms: int) -> Verdict:
         """Give the verdict of an execution that waits so many seconds: in the longest tier that is not longer, or the first."""

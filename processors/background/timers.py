@@ -29,7 +29,7 @@ FAR_S: Final = 3600
 """Runs that are due later than that are not held in mind: most are those that have ended, and are to be forgotten in weeks."""
 CHUNK: Final = 500  # runs between two turns of the loop: about 2 ms
 AGAIN_MS: Final = 30_000
-"""A run that is still due so long after its signal gets another one."""
+"""A run that is still due so long after its signal gets another one; it may be held, so each further one takes twice as long."""
 SPARE: Final = 1000
 """Times of runs that are not due any more which may be kept in any case."""
 
@@ -113,7 +113,8 @@ class Timers:
                 continue
             if self._due(due.partition, due.key) == due.due_ms:
                 self._send(due, now)
-                heapq.heappush(self._heap, due._replace(look_ms=now + AGAIN_MS))
+                again_ms = min(max(AGAIN_MS, now - due.due_ms), FAR_S * 1000)
+                heapq.heappush(self._heap, due._replace(look_ms=now + again_ms))
             else:
                 del self._due_of[due.partition, due.key]
 

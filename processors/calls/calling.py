@@ -47,15 +47,15 @@ class Caller:
         self._isolation = Isolation(settings)
         self._turns = Turns(THREADS, THREADS_EACH)
         self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
-        self._one_suspect = asyncio.Lock()
+        self._one_suspect, self._suspects = asyncio.Lock(), 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._ways: dict[AnyProcess, Way] = {}
         self.left_behind = 0
 
     @property
     def full(self) -> bool:
-        """Whether every thread or every child process is taken, so that further runs wait for one."""
-        return self._turns.full or self._isolation.full
+        """Whether runs wait because every thread or every child process is taken, or because another suspect runs."""
+        return self._turns.full or self._isolation.full or self._suspects > 1
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""
@@ -69,7 +69,7 @@ class Caller:
 
         `begun` is called when it really begins here, where it could end the worker again.
         """
-        if not child_fault(process):
+        if not process.state and not child_fault(process):  # a child has no state to give
             return self.begin(self._in_child(process, event, context, ended))
         return self.begin(self._alone(process, event, context, ended, begun))
 
@@ -147,9 +147,13 @@ class Caller:
     async def _alone(
         self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
     ) -> None:
-        async with self._one_suspect:
-            begun()
-            await self._way(process)(process, event, context, ended)
+        self._suspects += 1
+        try:
+            async with self._one_suspect:
+                begun()
+                await self._way(process)(process, event, context, ended)
+        finally:
+            self._suspects -= 1
 
     def _leave_behind(self, process: AnyProcess) -> None:
         self.left_behind += 1

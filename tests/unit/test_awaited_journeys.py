@@ -197,6 +197,15 @@ def test_what_follows_waits_about_as_long_as_the_journeys_have_lasted() -> None:
         assert wait.topic == f"retries.{tier}"
 
 
+@pytest.mark.parametrize(("left_s", "topic"), [(7000, "2h"), (3700, "2h"), (3500, "30m"), (60, "30s"), (3, "5s")])
+def test_what_follows_one_that_is_due_soon_does_not_wait_behind_what_came_last(left_s: int, topic: str) -> None:
+    """Its topic gives back in the order in which it was filled, and the newest of two hours come in two hours."""
+    wait = Retries(tiers("5s,30s,5m,30m,2h")).behind(Open("x1", 3, "retries.2h", left_s * 1000), 0).wait
+    assert wait is not None
+    assert wait.topic == f"retries.{topic}"
+    assert wait.due_ms <= max(left_s, 5) * 1000
+
+
 def test_an_execution_that_awaits_is_recovered_as_open() -> None:
     ordered, line = Ordered(), Line(0, "entities/", b"k")
     headers = {"order_offset": b"7", "order_name": b"entities/", "order_key": b"k", "order_topic": b"runs", "order_due": b"5"}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suspects of having ended a worker: which run in a child, who waits for whom, and that none speaks after its window."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from bridge.sdk import Completed, Context, Event, NoConfig, Process
+from bridge.sdk.testing import event
+from bridge.settings import Settings
+from processors.attempts.attempt import Attempt
+from processors.calls.calling import Caller
+from processors.calls.journal import NoJournal
+
+NOTHING: Any = None
+
+
+class Keeping(Process[NoConfig]):
+    """A process that a child could import, with state."""
+
+    name, version, events, state = "keeping", "1.0.0", ("*",), "things"
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Completed:
+        return Completed("here")
+
+
+class Waiting(Keeping):
+    """One that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Completed:
+        await self.go_on.wait()
+        return Completed()
+
+
+async def test_a_process_with_state_is_not_run_in_a_child_where_it_has_none() -> None:
+    caller, ends, begun = Caller(asyncio.get_running_loop(), Settings()), list[object](), list[bool]()
+    await caller.call_suspect(Keeping(), event("t"), NOTHING, ends.append, lambda: begun.append(True))
+    assert (ends, begun) == ([Completed("here")], [True])
+
+
+async def test_suspects_that_wait_for_one_another_are_told_so() -> None:
+    caller, process = Caller(asyncio.get_running_loop(), Settings()), Waiting()
+    runs = [caller.call_suspect(process, event("t"), NOTHING, lambda _: None, lambda: None) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert caller.full, "what waits for its turn is not what stands still"
+    runs[1].cancel()
+    await asyncio.wait([runs[1]])
+    assert not caller.full
+    process.go_on.set()
+    await runs[0]
+
+
+async def test_the_end_of_a_run_whose_partition_was_taken_away_says_nothing() -> None:
+    around: Any = SimpleNamespace(journal=NoJournal(), topics=SimpleNamespace(signals="x.signals"))
+    given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
+    process: Any = SimpleNamespace(name="p", state="")
+    attempt = Attempt(around, SimpleNamespace(alive=False), NOTHING, given, process, "e1", NOTHING)  # type: ignore[arg-type]
+    attempt.suspect = True
+    attempt.ended(Completed())
