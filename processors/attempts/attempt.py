@@ -52,6 +52,7 @@ class Attempt(Succession):
 
     __slots__ = (
         "around",
+        "begun",
         "entry",
         "execution_id",
         "given",
@@ -84,6 +85,7 @@ class Attempt(Succession):
         self.journeys: tuple[Journey, ...] | None = None
         self.suspect = False
         self.task: asyncio.Task[None] | None = None
+        self.begun = False
         self.started_ms = 0
 
     @property
@@ -113,6 +115,11 @@ class Attempt(Succession):
         return Line(record.partition, self.lane.process, record.key)
 
     @property
+    def waits(self) -> bool:
+        """Whether it has yet to begin: others are before it in its lane, or hold every place to run in."""
+        return not self.begun or (self.task is not None and self.around.caller.waits(self.task))
+
+    @property
     def alive(self) -> bool:
         """Whether the partition is still ours."""
         return self.window.alive
@@ -134,7 +141,7 @@ class Attempt(Succession):
 
     def begin(self) -> None:
         """Run the process, or let the execution wait where something holds it."""
-        around, now = self.around, now_ms()
+        around, now, self.begun = self.around, now_ms(), True
         if self.process.state and around.states.applied(self):
             self.task = around.caller.begin(self._again())
             return

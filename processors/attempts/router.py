@@ -226,10 +226,11 @@ class Router:
         """What rests because it fails everything."""
         return self._around.breakers
 
-    @property
-    def waits_for_threads(self) -> bool:
-        """Whether runs wait because others' runs take every thread or child process."""
-        return self._around.caller.full
+    def waits_for_others(self, window: Window) -> bool:
+        """Say whether nothing of a partition's oldest event has begun, because others are before it or hold every place."""
+        head = window.entries[0]
+        of_it = [one for first in self.running.values() for one in first.chain if one.entry is head]
+        return bool(of_it) and all(one.waits for one in of_it)
 
     def idle(self) -> bool:
         """Say whether nothing is in flight."""

@@ -8,7 +8,7 @@ The next attempt may come before the last one's own record is confirmed: what gi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from processors.stream.window import Window
@@ -43,6 +43,14 @@ class Succession:
             self.successor.follow(successor)
         if self._lingering is not None:
             self._finish()
+
+    @property
+    def chain(self) -> Iterator[Self]:
+        """Give this attempt and those that follow it."""
+        found: Self | None = self
+        while found is not None:
+            yield found
+            found = found.successor
 
     @property
     def following(self) -> Self | None:

@@ -21,6 +21,7 @@ from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from bridge.settings import Settings
 from processors.calls.isolation import Isolation
+from processors.calls.queueing import queued
 from processors.calls.turns import Turns
 from processors.ending import doubt
 from processors.outcomes.verdicts import Failure, said
@@ -47,15 +48,15 @@ class Caller:
         self._isolation = Isolation(settings)
         self._turns = Turns(THREADS, THREADS_EACH)
         self._pool = ThreadPoolExecutor(THREADS + LEFT_BEHIND, thread_name_prefix="process")
-        self._one_suspect, self._suspects = asyncio.Lock(), 0
+        self._one_suspect = asyncio.Lock()
+        self._waiting: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ways: dict[AnyProcess, Way] = {}
         self.left_behind = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether runs wait because every thread or every child process is taken, or because another suspect runs."""
-        return self._turns.full or self._isolation.full or self._suspects > 1
+    def waits(self, task: asyncio.Task[None]) -> bool:
+        """Whether a run has yet to begin: every thread or every child process is taken, or another suspect runs."""
+        return task in self._waiting or task in self._isolation.waiting
 
     def call(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> asyncio.Task[None]:
         """Begin one run in a task of its own; cancelling the task ends the run, too."""
@@ -127,7 +128,7 @@ class Caller:
     async def _in_thread(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
         deadline = asyncio.timeout(process.timeout_s)
         outcome: object
-        async with self._turns.turn(event.tenant):
+        async with queued(self._waiting, self._turns.turn(event.tenant)):
             running: Future[Any] = self._pool.submit(_run, process, event, context)
             try:
                 async with deadline:
@@ -147,13 +148,9 @@ class Caller:
     async def _alone(
         self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
     ) -> None:
-        self._suspects += 1
-        try:
-            async with self._one_suspect:
-                begun()
-                await self._way(process)(process, event, context, ended)
-        finally:
-            self._suspects -= 1
+        async with queued(self._waiting, self._one_suspect):
+            begun()
+            await self._way(process)(process, event, context, ended)
 
     def _leave_behind(self, process: AnyProcess) -> None:
         self.left_behind += 1

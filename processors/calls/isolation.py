@@ -24,6 +24,7 @@ from bridge.settings import Settings
 from processors.calls.children import Child, Died
 from processors.calls.isolated import Request, Wanted
 from processors.calls.pool import Pool
+from processors.calls.queueing import queued
 from processors.outcomes.verdicts import Failure, said
 
 CHILDREN = 4
@@ -61,12 +62,8 @@ class Isolation:
         self._room = asyncio.Semaphore(CHILDREN)
         self._shares: defaultdict[AnyProcess, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SHARE))
         self._runs: set[_Run] = set()
+        self.waiting: set[asyncio.Task[Any]] = set()
         self._closed = False
-
-    @property
-    def full(self) -> bool:
-        """Whether runs wait for a child process, or for their process's share of them."""
-        return self._room.locked() or any(share.locked() for share in self._shares.values())
 
     async def run(self, process: AnyProcess, event: Event, context: Context[Any]) -> object:
         """
@@ -76,7 +73,7 @@ class Isolation:
         Raises: asyncio.CancelledError; the run is then killed.
         """
         given = context.tenant, context.correlation_id, context.execution_id, context.attempt, context.config, context.journeys
-        async with self._place(process) as there_is_one:
+        async with queued(self.waiting, self._place(process)) as there_is_one:
             if not there_is_one:
                 return Failure("timeout", f"no child process was free within {QUEUE_S:g} s")
             if self._closed:

@@ -17,11 +17,6 @@ class Turns:
         self._taken: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of the turns
 
-    @property
-    def full(self) -> bool:
-        """Whether somebody waits for a place."""
-        return bool(self._waiting)
-
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
         """Hold a place."""

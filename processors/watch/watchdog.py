@@ -109,7 +109,10 @@ class Watchdog:
         window = self._router.windows.get(tp)
         self.gauges.lag[tp] = place.lag
         cause = _cause(window, place)
-        waits = self._router.waits_for_room(tp.topic) if cause == "fetch" else cause == "head" and self._router.waits_for_threads
+        if cause == "fetch":
+            waits = self._router.waits_for_room(tp.topic)
+        else:
+            waits = cause == "head" and window is not None and self._router.waits_for_others(window)
         stood = self.still.see(tp, (place.committed, place.lag > 0), counts=counts and not waits)
         if place.lag and stood > self._patience_s:
             where = {"topic": tp.topic, "partition": tp.partition, "committed": place.committed, "end": place.end}

@@ -47,10 +47,10 @@ async def test_suspects_that_wait_for_one_another_are_told_so() -> None:
     caller, process = Caller(asyncio.get_running_loop(), Settings()), Waiting()
     runs = [caller.call_suspect(process, event("t"), NOTHING, lambda _: None, lambda: None) for _ in range(2)]
     await asyncio.sleep(0)
-    assert caller.full, "what waits for its turn is not what stands still"
+    assert [caller.waits(run) for run in runs] == [False, True]
     runs[1].cancel()
     await asyncio.wait([runs[1]])
-    assert not caller.full
+    assert not caller.waits(runs[1])
     process.go_on.set()
     await runs[0]
 

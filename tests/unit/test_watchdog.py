@@ -49,7 +49,7 @@ class Worker:
             in_flight=0,
             pass_expired=pass_expired,
             waits_for_room=lambda topic: False,
-            waits_for_threads=False,
+            waits_for_others=lambda window: False,
             breakers=self.breakers,
         )
         self.unheard_s = 0.0
@@ -152,7 +152,7 @@ async def test_backpressure_is_patience_and_only_where_it_explains_the_wait() ->
     assert ends(worker, Place(3, 9)) == ("head", 1)
     worker = Worker()
     worker.window(3, 1)
-    worker.router.waits_for_threads = True
+    worker.router.waits_for_others = lambda window: window is worker.router.windows[GROWN]
     worker.looks(100, Place(3, 9))
     worker.router.windows[GROWN] = Window(GROWN.topic, 1, 9)
     assert ends(worker, Place(3, 9)) == ("commit", 1)

@@ -103,3 +103,13 @@ async def test_the_deadline_does_not_count_the_start(children: Isolation, monkey
 async def test_the_deadline_does_not_count_the_queue(children: Isolation) -> None:
     outcomes = await asyncio.gather(*(ran(children, "spins") for _ in range(SHARE)), ran(children, "says"))
     assert isinstance(outcomes[-1], Completed)
+
+
+async def test_a_run_waits_until_it_has_a_child(children: Isolation, tmp_path: Path) -> None:
+    busy = [asyncio.create_task(ran(children, "sleeps", str(tmp_path / str(n)))) for n in range(SHARE + 1)]
+    await until(lambda: len(list(tmp_path.iterdir())) == SHARE)
+    assert children.waiting == {busy[-1]}
+    for task in busy:
+        task.cancel()
+    await asyncio.wait(busy)
+    assert not children.waiting
