@@ -80,6 +80,11 @@ class Turns:
         return self._of.setdefault(tenant, asyncio.Lock())
 
 
+def is_last(reply: Any) -> bool:
+    """Say whether a page of a set, as the server gives it, is the last one."""
+    return bool(reply[0] == b"0")
+
+
 async def entries(
     pipe: Pipe, keys: Keys, names: Sequence[str], fields: Sequence[str], turn: asyncio.Lock
 ) -> list[list[bytes | None]]:

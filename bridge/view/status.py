@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from bridge.domain.limits import TREE_MEMBERS
 from bridge.domain.view import UNCONFIRMED_S, EventSummary, EventView, Tree, expected, in_order
 from bridge.redis.keys import Keys, read_known
 from bridge.redis.pipe import Pipe
-from bridge.redis.reading import PAGE_BYTES, Command, Turns, page, pages, read
+from bridge.redis.reading import PAGE_BYTES, Command, Turns, is_last, page, pages, read
 from bridge.settings import Settings
 from bridge.topics import EVENTS
 
@@ -80,10 +81,11 @@ class StatusView:
         if tied != own:
             (first,) = await self._read([page(tied)])
         passed, own_key, shown = _pairs(gone), key.encode(), dict[str, Execution]()
-        async for some in pages(self._pipe, keys, tied, first):
-            async for states in self._states(tenant, _named(b"x:", some)):
-                mine = [state for state in states if state[1] and own_key in state[1]]  # little of a large tree is ours
-                shown |= {e.execution_id: e for e in _shown(mine, {key: found}, passed) if e.event_key == key}
+        async with nullcontext() if is_last(first) else self._turns(tenant):
+            async for some in pages(self._pipe, keys, tied, first):
+                async for states in self._states(tenant, _named(b"x:", some)):
+                    mine = [state for state in states if state[1] and own_key in state[1]]  # little of a large tree is ours
+                    shown |= {e.execution_id: e for e in _shown(mine, {key: found}, passed) if e.event_key == key}
         return EventView(found.summary, found.position, not found.waits(passed), in_order(list(shown.values())))
 
     async def event_by_id(self, tenant: str, source: str, event_id: str) -> EventView:

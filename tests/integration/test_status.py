@@ -167,6 +167,9 @@ async def test_a_large_tree_is_read_whole(desk: Desk) -> None:
     assert [summary.key for summary in tree.events] == [event.key for event in events]
     assert {execution.execution_id for execution in tree.executions} == {execution.execution_id for execution in done}
     assert (await desk.status.event("acme", events[700].key)).executions == (done[700],)
+    async with desk.status._turns("acme"):
+        with pytest.raises(TimeoutError):  # it has its turn with the tenant's other large look-ups
+            await asyncio.wait_for(desk.status.event("acme", events[700].key), 0.3)
 
 
 async def tied(desk: Desk, name: str, first: int) -> list[Event]:
