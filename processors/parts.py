@@ -113,6 +113,7 @@ class Parts:
         self._schedules = Schedules(registry, outbox, names.signals)
         aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
         room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
+        new, again = Shares(registry, room, names.events), Shares(registry, room, names.redeliveries)
         around = Surroundings(
             topics=names,
             worker=worker,
@@ -128,7 +129,7 @@ class Parts:
             registry=registry,
             journal=journal,
             room=room,
-            shares=Shares(registry, room),
+            shares={names.events: new, names.signals: new, names.redeliveries: again},
             states=States(settings, tables.states, outbox, self._projection),
         )
         before_leaving(journal.clear)

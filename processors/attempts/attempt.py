@@ -23,6 +23,7 @@ from processors.attempts.delivery import Delivery
 from processors.attempts.holding import hold
 from processors.attempts.lanes import Lane, order_name
 from processors.attempts.retrying import RETRIED
+from processors.attempts.shares import Shares
 from processors.attempts.succession import Succession
 from processors.attempts.surroundings import Surroundings
 from processors.clock import now_ms
@@ -124,15 +125,20 @@ class Attempt(Succession):
         """Whether the partition is still ours."""
         return self.window.alive
 
+    @property
+    def shares(self) -> Shares | None:
+        """The room that tenants share for such an event; None: what was set aside is worked off in its order."""
+        return self.around.shares.get(self.window.topic)
+
     def enter_share(self) -> None:
-        """Count for the tenant's share of the worker; what is given again has a part of its own."""
-        if self.given.redelivery is None:
-            self.around.shares.enter(self.given.event.tenant)
+        """Count for the tenant's share of the worker."""
+        if (shares := self.shares) is not None:
+            shares.enter(self.given.event.tenant)
 
     def leave_share(self) -> None:
         """Count no more for the tenant's share."""
-        if self.given.redelivery is None:
-            self.around.shares.leave(self.given.event.tenant)
+        if (shares := self.shares) is not None:
+            shares.leave(self.given.event.tenant)
 
     @property
     def journeys_ended(self) -> bool:

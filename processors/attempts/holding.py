@@ -27,7 +27,7 @@ def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
         return around.retries.behind(first, now_ms)
     if (pause := around.registry.paused(tenant, name)) is not None:
         return around.retries.parked(f"paused: {pause.reason}" if pause.reason else "paused")
-    if attempt.given.redelivery is None and not around.lane and around.shares.over(tenant):
+    if (shares := attempt.shares) is not None and shares.over(tenant):
         return around.retries.parked("waits for its tenant's share", SURPLUS)
     # The last question: whoever is let through may be the probe, and has to run.
     if (rest := around.breakers.rest(*attempt.circuit, now_ms / 1000)) is not None:

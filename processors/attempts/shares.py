@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from processors.stream.room import IN_FLIGHT, Room
+from processors.stream.room import Room
 
 MOST_SHARES = 10
 """With more tenants than that the shares do not become smaller: they are seldom busy all at once."""
@@ -28,19 +28,19 @@ class Tenants(Protocol):
 
 
 class Shares:
-    """Counts executions in flight by tenant; redeliveries have a part of the worker of their own and do not count."""
+    """Counts executions in flight by tenant, of a topic and of those that share its room."""
 
-    def __init__(self, registry: Tenants, room: Room) -> None:
-        self._registry, self._room = registry, room
+    def __init__(self, registry: Tenants, room: Room, topic: str) -> None:
+        self._registry, self._room, self._topic = registry, room, topic
         self._held: Counter[str] = Counter()
-        self._generation, self._share = -1, IN_FLIGHT
+        self._generation, self._share = -1, 0
 
     @property
     def share(self) -> int:
         """How many executions a tenant may have in flight; the only tenant has all of them."""
         if self._generation != self._registry.generation:
             self._generation = self._registry.generation
-            self._share = IN_FLIGHT // min(max(1, len(self._registry.tenants())), MOST_SHARES)
+            self._share = self._room.places(self._topic) // min(max(1, len(self._registry.tenants())), MOST_SHARES)
         return self._share
 
     def enter(self, tenant: str) -> None:
@@ -55,4 +55,4 @@ class Shares:
 
     def over(self, tenant: str) -> bool:
         """Say whether a tenant has more in flight than its share, and than what is free."""
-        return self._held[tenant] > max(self.share, self._room.free)
+        return self._held[tenant] > max(self.share, self._room.free(self._topic))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,11 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The parts that an attempt needs; `lane` is the process whose own lane this worker serves, empty: the shared one."""
+    """
+    The parts that an attempt needs; `lane` is the process whose own lane this worker serves, empty: the shared one.
+
+    `shares` are by the topics whose events tenants share a worker's room for.
+    """
 
     topics: Topics
     worker: str
@@ -78,5 +83,5 @@ class Surroundings:
     registry: View
     journal: Journal
     room: Room
-    shares: Shares
+    shares: Mapping[str, Shares]
     states: States

@@ -71,10 +71,13 @@ class Room:
         self.in_line -= count
         self.look_again()
 
-    @property
-    def free(self) -> int:
-        """Count the new events that may still be taken."""
-        return IN_FLIGHT - self._of_topic[""]
+    def places(self, topic: str) -> int:
+        """Count the events of a topic that may be held at once."""
+        return self._bounds.get(topic, IN_FLIGHT)
+
+    def free(self, topic: str) -> int:
+        """Count those that may still be taken."""
+        return self.places(topic) - self._of_topic[topic if topic in self._bounds else ""]
 
     async def wait(self) -> None:
         """Wait until something may have changed."""

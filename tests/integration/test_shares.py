@@ -10,9 +10,10 @@ import pytest
 
 from bridge.domain import ids
 from bridge.domain.execution import Status
+from bridge.registry.pausing import pause, resume
 from bridge.registry.tenants import create_tenant
 from processors.attempts.shares import MOST_SHARES
-from processors.stream.room import IN_FLIGHT
+from processors.stream.room import ASIDE_IN_FLIGHT, IN_FLIGHT
 from tests.conftest import StackOfTests
 from tests.integration.test_pausing import decide, newest
 from tests.integration.test_retries import final, histories
@@ -64,3 +65,28 @@ def test_a_slow_event_keeps_nothing_behind_it_from_being_worked_off(stack: Stack
         sender.flush()
         until(lambda: final(settings, behind, "quick"), "more than a worker holds has ended behind it")
         assert not final(settings, slow[-1:], "slow")
+
+
+@pytest.mark.timeout(120)
+def test_a_tenant_with_many_slow_retries_does_not_keep_the_others_from_theirs(stack: StackOfTests, tmp_path: Path) -> None:
+    """What was paused comes back like a retry: in the order in which it went, so all of the one tenant's first."""
+    settings = site(stack)
+    decide(
+        settings, lambda c: create_tenant(c, "acme"), lambda c: create_tenant(c, "other"), lambda c: pause(c, "slow", None, "")
+    )
+    many = [event("slow.now", b'{"seconds": 4, "n": 0}') for _ in range(6 * ASIDE_IN_FLIGHT)]
+    few = [event("slow.now", b'{"seconds": 0, "n": 0}', tenant="other") for _ in range(10)]
+    with working(stack, settings, tmp_path):
+        sender = Sender(settings)
+        sender.send(*many)
+        sender.flush()
+        until(lambda: len(newest(settings, many, "slow")) == len(many), "all of them are set aside")
+        sender.send(*few)
+        sender.flush()
+        until(lambda: len(newest(settings, few, "slow")) == len(few), "and those of the other tenant behind them")
+        decide(settings, lambda c: resume(c, "slow", None))
+        until(lambda: final(settings, few, "slow"), "the other tenant's have ended")
+        ended = sum(state.status is Status.COMPLETED for state in newest(settings, many, "slow"))
+        assert ended <= 2 * ASIDE_IN_FLIGHT, "long before those that came before them"
+        until(lambda: final(settings, many, "slow"), "everything has ended")
+    assert {state.attempt for state in newest(settings, many, "slow")} == {1}, "waiting for its share is no attempt"

@@ -41,7 +41,7 @@ def test_events_and_bytes_are_bounded_and_leave_the_bounded_topics_their_room() 
     held.take("again", ASIDE_BYTES)
     assert held.full("again")
     held.finish("again", ASIDE_BYTES)
-    assert (held.full("events"), held.full("again"), held.free) == (True, False, 1)
+    assert (held.full("events"), held.full("again"), held.free("events")) == (True, False, 1)
 
 
 def test_what_is_finished_takes_no_room_but_a_place_in_the_line() -> None:

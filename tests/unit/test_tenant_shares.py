@@ -13,21 +13,21 @@ from processors.stream.room import IN_FLIGHT, Room
 class Worker:
     """The room and the shares of some tenants."""
 
-    def __init__(self, tenants: int) -> None:
+    def __init__(self, tenants: int, topic: str = "events") -> None:
         outbox: Any = SimpleNamespace(waiting=0)
         registry: Any = SimpleNamespace(generation=1, tenants=lambda: (None,) * tenants)
-        self.room = Room(outbox, {})
-        self.shares = Shares(registry, self.room)
+        self.topic, self.room = topic, Room(outbox, {"again": 100})
+        self.shares = Shares(registry, self.room, topic)
 
     def fill(self, tenant: str) -> int:
         """Let a tenant begin events until one is over; that one is set aside, and what is left in flight is told."""
         count = 0
         while True:
-            self.room.take("events", 1)
+            self.room.take(self.topic, 1)
             self.shares.enter(tenant)
             if self.shares.over(tenant):
                 self.shares.leave(tenant)
-                self.room.finish("events", 1)
+                self.room.finish(self.topic, 1)
                 return count
             count += 1
 
@@ -53,3 +53,9 @@ def test_what_was_lent_is_asked_back_first() -> None:
     worker.fill("two")
     assert worker.shares.over("one"), "the next event of who has most is set aside"
     assert not worker.shares.over("two")
+
+
+def test_what_is_given_again_has_shares_of_its_own_room() -> None:
+    worker = Worker(50, "again")
+    worker.room.take("events", 1)
+    assert (worker.fill("one"), worker.fill("two")) == (50, 25)
