@@ -50,7 +50,7 @@ from processors.calls.calling import Caller
 from processors.calls.journal import open_journal
 from processors.ending import before_leaving, doubt
 from processors.stream.app import make_app, reaching
-from processors.stream.batches import BatchTransport, batch_topic
+from processors.stream.batches import BatchConsumer, BatchTransport, batch_topic
 from processors.stream.bookkeeping import Bookkeeping
 from processors.stream.consumer_thread import Leaving
 from processors.stream.outbox import Outbox
@@ -105,11 +105,11 @@ class Parts:
         names, lane = Topics.of(settings), settings.worker_lane
         read = (topics.lane(lane),) if lane else topics.READ_BY_WORKERS
         source = read[0].name(settings)
-        tables = make_tables(self.app, settings, source, (*plugins.states, RUNS))
+        tables = make_tables(self.app, settings, source, (*plugins.states, RUNS), plugins.lanes)
         self._executions = tables.executions
         self._timers = None if lane else Timers(tables.states[RUNS], outbox, names.signals)
         self._forgetting = Forgetting(tables.states, outbox, settings.topic_prefix)
-        self._renewing = Renewing(settings, self._executions.ordered, outbox)
+        self._renewing = Renewing(settings, self._executions.ordered, outbox, self._recovered)
         self._schedules = Schedules(registry, outbox, names.signals)
         aside = dict.fromkeys((names.redeliveries, names.surplus), ASIDE_IN_FLIGHT)
         room = Room(outbox, aside | {names.signals: SIGNALS_IN_FLIGHT})
@@ -205,6 +205,9 @@ class Parts:
         """Count the mover's rounds; where none belongs to this worker, nothing stands still."""
         return time.monotonic() if self._settings.worker_lane else self._mover.rounds
 
+    def _recovered(self) -> bool:
+        return cast(BatchConsumer, self.app.consumer).recovered
+
     def ready(self) -> dict[str, Any]:
         """Say what a probe asks: whether the worker has its partitions, its tables and a registry that is current."""
         return {
@@ -228,8 +231,8 @@ class Parts:
         if self._timers is not None:
             self._run(self._timers.run())
             self._run(self._forgetting.run())
-            self._run(self._renewing.run())
             self._run(self._schedules.run())
+        self._run(self._renewing.run())
         LOG.info("Tables recovered", seconds=round(time.monotonic() - began, 2), executions=len(self._executions.finished))
 
     def _witness(self) -> Witness:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from bridge import topics
@@ -24,9 +24,9 @@ class TableSet(NamedTuple):
     states: dict[str, StateTable]
 
 
-def make_tables(app: WorkerApp, settings: Settings, source: str, states: Iterable[str]) -> TableSet:
+def make_tables(app: WorkerApp, settings: Settings, source: str, states: Iterable[str], lanes: Collection[str]) -> TableSet:
     """
-    Make the tables of a worker that reads `source`, with those of its processes' `states`.
+    Make the tables of a worker that reads `source`, with those of its processes' `states`; `lanes` are those with a lane.
 
     Usage is counted where the events themselves are read, and a process that has a state runs there only: a lane's worker leaves
     its usage empty, and has no states.
@@ -37,7 +37,10 @@ def make_tables(app: WorkerApp, settings: Settings, source: str, states: Iterabl
         changelog = batch_topic(app, topic.name(settings), partitions)
         return OPTIONS | {"name": name, "partitions": partitions, "changelog_topic": changelog}
 
-    executions = ExecutionsTable(app, source=source, **described("executions", topics.EXECUTIONS))
+    def runs(process: str) -> bool:
+        return process == lane if lane else process not in lanes
+
+    executions = ExecutionsTable(app, source=source, runs=runs, **described("executions", topics.EXECUTIONS))
     usage = UsageTable(app, source=source, **described("usage", topics.USAGE))
     kept = {name: StateTable(app, **described(f"state-{name}", topics.state(name))) for name in (() if lane else states)}
     for table in (executions, *(() if lane else (usage,)), *kept.values()):

@@ -64,14 +64,11 @@ def of_execution(attempt: Attempt, state: Execution, wait: Wait | None, value: b
         ("attempt", b"%d" % state.attempt),
     ]
     if attempt.line is not None:
-        headers.append((ordered.OFFSET, b"%d" % attempt.given.record.offset))
+        offset = attempt.given.record.offset
         if wait is not None:
-            headers += [
-                (ordered.NAME, attempt.line.process.encode()),
-                (ordered.KEY, attempt.line.key),
-                (ordered.TOPIC, wait.topic.encode()),
-                (ordered.DUE, b"%d" % wait.due_ms),
-            ]
+            headers += ordered.Open(state.execution_id, offset, wait.topic, wait.due_ms).headers(attempt.line)
+        else:
+            headers.append((ordered.OFFSET, b"%d" % offset))
     topic, key = attempt.around.topics.executions, state.execution_id.encode()
     return Record(topic, key, value, headers, attempt.given.record.partition, ended_ms)
 

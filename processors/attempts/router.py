@@ -236,9 +236,9 @@ class Router:
         """Say whether nothing is in flight."""
         return not self._room.held
 
-    def heads(self) -> Mapping[TP, tuple[int, str]]:
+    def heads(self, committed: Mapping[TP, int]) -> Mapping[TP, tuple[int, str]]:
         """Give what may be committed: everything before the head that is also counted in the usage topic."""
-        return self._books.heads(self.windows)
+        return self._books.heads(self.windows, committed)
 
     async def before_commit(self) -> None:
         """Write the counts that a commit may only follow."""

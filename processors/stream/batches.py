@@ -32,8 +32,8 @@ Step = Literal["starting", "revoking", "joining", "assigned"]
 class Ledger(Protocol):
     """Who knows what may be committed; the router, with its tables."""
 
-    def heads(self) -> Mapping[TP, tuple[int, str]]:
-        """For each partition the offset to commit, and the note that goes with it."""
+    def heads(self, committed: Mapping[TP, int]) -> Mapping[TP, tuple[int, str]]:
+        """For each partition the offset to commit, and the note that goes with it; `committed` are those of our partitions."""
 
     async def before_commit(self) -> None:
         """Write and await what a commit may only follow."""
@@ -84,7 +84,9 @@ class BatchConsumer(driver.Consumer):
         self.scheduler = BatchScheduler()
         self.ledger: Ledger = self.transport.ledger  # type: ignore[attr-defined]  # BatchTransport
         self.notes: dict[TP, str] = {}
+        self._noted: dict[TP, str] = {}  # those that Kafka has of this life of a partition
         self.step: Step = "starting"
+        self.recovered = False  # whether the tables are, for just the partitions that are ours now
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
@@ -96,10 +98,16 @@ class BatchConsumer(driver.Consumer):
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002  Faust tracks none of ours
         offsets = {}
-        for tp, (head, note) in self.ledger.heads().items():
-            if self._should_commit(tp, head):
+        for tp, (head, note) in self.ledger.heads(self._committed()).items():
+            if self._should_commit(tp, head) or note != self._noted.get(tp, ""):  # in a quiet partition the note alone goes on
                 offsets[tp], self.notes[tp] = head, note
         return offsets
+
+    def _committed(self) -> dict[TP, int]:
+        """Give where our partitions are committed; none until the tables are recovered, which only then tell a note."""
+        if not self.recovered:
+            return {}
+        return {tp: offset for tp in self.assignment() if (offset := self._committed_offset[tp])}
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         await self.ledger.before_commit()
@@ -107,9 +115,10 @@ class BatchConsumer(driver.Consumer):
         return done
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
-        before = {tp: self._committed_offset[tp] for tp in offsets}
+        before, noted = {tp: self._committed_offset[tp] for tp in offsets}, {tp: self.notes[tp] for tp in offsets}
         done: bool = await super()._commit_offsets(offsets, start_new_transaction)
         if done:
+            self._noted.update(noted)
             self.ledger.committed(offsets)
         else:
             self._committed_offset.update(before)  # stock Faust notes an offset as committed even where that failed
@@ -131,14 +140,15 @@ class BatchConsumer(driver.Consumer):
         await super().wait_empty()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        self.step = "revoking"
+        self.step, self.recovered = "revoking", False
         await super().on_partitions_revoked(revoked)  # waits for the windows and commits; then the rest is given up
         self.ledger.revoked(revoked)
         self.step = "joining"
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.step = "assigned"
+        self.step, self.recovered = "assigned", False
         await self._thread.pause_fetching(tp for tp in assigned if not self._is_changelog_tp(tp))  # until recovery is completed
+        self._noted.clear()
         self.ledger.revoked(assigned)  # the eager protocol: every partition begins again at its committed offset
         await super().on_partitions_assigned(assigned, generation_id)
 

@@ -39,9 +39,14 @@ class Bookkeeping:
         """Count one event."""
         self._usage.of[record.partition].count(event.tenant, record.timestamp, record.offset)
 
-    def heads(self, windows: Mapping[TP, Window]) -> dict[TP, tuple[int, str]]:
-        """Give the offset to commit of each partition, and the note of where a restart must begin to read the tables' topics."""
-        return {
+    def heads(self, windows: Mapping[TP, Window], committed: Mapping[TP, int]) -> dict[TP, tuple[int, str]]:
+        """
+        Give the offset to commit of each partition, and the note of where a restart must begin to read the tables' topics.
+
+        Where nothing has come yet, what was `committed` stays, but its note may become another one.
+        """
+        quiet = {tp: at for tp, at in committed.items() if tp.topic == self._source and tp not in windows}
+        return {tp: (at, self._note(tp)) for tp, at in quiet.items()} | {
             tp: (min(window.head, counted), self._note(tp))
             for tp, window in windows.items()
             if (counted := self._counted.get(window)) is not None

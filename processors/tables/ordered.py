@@ -15,6 +15,9 @@ from typing import NamedTuple
 OFFSET, NAME, KEY, TOPIC, DUE = "order_offset", "order_name", "order_key", "order_topic", "order_due"
 """Headers of an ordered execution's record; all but the first only while it waits."""
 
+NOWHERE = -1
+"""Where a record lies that is not confirmed, or is not there any more: a restart cannot read it."""
+
 
 class Line(NamedTuple):
     """What is kept in order: the events of one key in one process, or in the processes of one state."""
@@ -27,16 +30,26 @@ class Line(NamedTuple):
 @dataclass(slots=True)
 class Open:
     """
-    An execution that waits; `offset` is its event's, `written` where its newest record lies (-1: not confirmed yet), and
-    `written_ms` that record's time.
+    An execution that waits; `offset` is its event's, `written` where its newest record lies, and `written_ms` that record's time
+    (0: the record of this wait is not confirmed yet, and `written` is that of the wait before).
     """
 
     execution_id: str
     offset: int
     topic: str
     due_ms: int
-    written: int = -1
+    written: int = NOWHERE
     written_ms: int = 0
+
+    def headers(self, line: Line) -> list[tuple[str, bytes]]:
+        """Give the headers by which a restart knows it."""
+        return [
+            (OFFSET, b"%d" % self.offset),
+            (NAME, line.process.encode()),
+            (KEY, line.key),
+            (TOPIC, self.topic.encode()),
+            (DUE, b"%d" % self.due_ms),
+        ]
 
 
 class Ordered:
@@ -66,7 +79,7 @@ class Ordered:
         """Note that an execution waits now; its last record stays the one to read until the new one is confirmed."""
         known = self._lines[line].get(one.execution_id)
         if known is not None and one.written < 0:
-            one.written, one.written_ms = known.written, known.written_ms
+            one.written = known.written
         self._lines[line][one.execution_id] = self._of_partition[line.partition][one.execution_id] = one
         self._line_of[one.execution_id] = line
 
@@ -76,19 +89,19 @@ class Ordered:
             one = self._lines[line][execution_id]
             one.written, one.written_ms = at, at_ms
 
-    def older(self, topic: str, before_ms: int) -> list[tuple[int, Open]]:
-        """Give those that wait in a topic and whose newest record is older, each with its partition."""
-        return [
-            (partition, one)
-            for partition, found in self._of_partition.items()
-            for one in found.values()
-            if one.topic == topic and one.written >= 0 and one.written_ms < before_ms
-        ]
+    def aged(self, before_ms: int, with_ms: int) -> dict[int, list[Open]]:
+        """Give each partition where a record is older than `before_ms`, with all those older than `with_ms`, oldest first."""
+        due = {}
+        for partition, found in self._of_partition.items():
+            lying = [one for one in found.values() if one.written != NOWHERE and 0 < one.written_ms < with_ms]
+            if any(one.written_ms < before_ms for one in lying):
+                due[partition] = sorted(lying, key=lambda one: one.written)
+        return due
 
-    def holds(self, one: Open) -> bool:
-        """Say whether an execution is still open, and as it was."""
+    def line(self, one: Open) -> Line | None:
+        """Give the line of an execution that is still open, and as it was."""
         line = self._line_of.get(one.execution_id)
-        return line is not None and self._lines[line].get(one.execution_id) is one
+        return line if line is not None and self._lines[line].get(one.execution_id) is one else None
 
     def end(self, execution_id: str) -> None:
         """Forget an execution that has reached its final status, if it was open."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import faust
@@ -85,15 +85,16 @@ class ExecutionsTable(RecordTable):
     """
     Which executions, and which attempts of unfinished ones, ended within the last hour, by their records' own time.
 
-    `ordered` are the open ones of ordered processes, however long they wait.
+    `ordered` are the open ones of the ordered processes that this worker runs (`runs` says which), however long they wait: of
+    another lane's it would never see the end.
     """
 
-    def __init__(self, *args: Any, source: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, source: str, runs: Callable[[str], bool], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.finished, self.failed = Digests(), Digests(FAILED_BUCKETS)
         self.ordered = Ordered()
         self.recovered = Recovered()
-        self._source = source
+        self._source, self._runs = source, runs
         self._read: dict[int, int] = {}
         """Up to where each partition that stays here has been read: of what is older, no end is unknown."""
 
@@ -125,7 +126,7 @@ class ExecutionsTable(RecordTable):
             self.recovered.add(execution_id, record.offset, record.value or b"")
             if status in FINAL:
                 self.ordered.end(execution_id)  # also where what ended it keeps no order: a process that is not there any more
-            if OFFSET in headers:
+            if OFFSET in headers and self._runs(headers["process"].decode()):
                 self.ordered.recover(headers, execution_id, record.partition, record.offset, record.timestamp)
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:

@@ -48,6 +48,7 @@ class TimedRecovery(Recovery):
         await super().on_recovery_completed(generation_id)
         if self.app.consumer_generation_id == generation_id:  # only now are the committed offsets known
             await consumer._thread.resume_fetching()
+            consumer.recovered = self.app.consumer_generation_id == generation_id and consumer.step == "assigned"
 
 
 class TimedTables(TableManager):

@@ -212,7 +212,7 @@ def test_what_waits_longer_than_records_are_kept_keeps_its_place(
         sender.flush()
         until(lambda: [status for status, _ in history()] == ["pending"], "the update awaits its journey")
         worker.kill()
-        moved.write_text(str(31 * 60 * 1000))
+        moved.write_text(str(41 * 60 * 1000))
         worker.start()
         until(lambda: len(history()) == 2, "its record is written again")
         assert len(set(history())) == 1

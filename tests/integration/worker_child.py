@@ -181,6 +181,12 @@ class InOrder(Process[NoConfig]):
         return Completed(results=[Result("order.done", {"n": wanted["n"], "at": time.time()})])
 
 
+class Patient(InOrder):
+    """The same in a lane of its own."""
+
+    name, events, lane = "patient", ("patient.*",), "own"
+
+
 class Broken(Process[NoConfig]):
     """Fails everything until the file of TEST_SWITCH is there."""
 
@@ -300,7 +306,7 @@ PROCESSES: list[Process[Any]] = [
 ]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
 """Those of a worker that is not told which."""
-MORE: list[Process[Any]] = [Adder(), Doubler(), Auditor(), CreateEntity(), UpdateEntity(), Forward(), OpenAccount()]
+MORE: list[Process[Any]] = [Patient(), Adder(), Doubler(), Auditor(), CreateEntity(), UpdateEntity(), Forward(), OpenAccount()]
 
 
 def plugins() -> Plugins:
