@@ -268,6 +268,17 @@ class Reliable(Process[NoConfig]):
         return Completed(event.json(), [Result("reliable.done", event.json())])
 
 
+class Napper(Process[NoConfig]):
+    """Takes half a second for each event, those of a key in their order, and says when it began and ended."""
+
+    name, version, events, retry, isolation, ordered = "napper", "1.0.0", ("napper.*",), (), "process", True
+
+    def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        began = time.time()
+        time.sleep(0.5)
+        return Completed([began, time.time()])
+
+
 class Forker(Process[NoConfig]):
     """Starts processes and waits long enough for somebody to end its worker meanwhile."""
 

@@ -20,7 +20,7 @@ from bridge.sdk.state import NO_STATE, State
 from processors.attempts import journeys, records
 from processors.attempts.breakers import circuit_of
 from processors.attempts.delivery import Delivery
-from processors.attempts.holding import hold
+from processors.attempts.holding import aside, hold
 from processors.attempts.lanes import Lane, order_name
 from processors.attempts.retrying import RETRIED
 from processors.attempts.shares import Shares
@@ -28,7 +28,7 @@ from processors.attempts.succession import Succession
 from processors.attempts.surroundings import Surroundings
 from processors.clock import now_ms
 from processors.outcomes.outputs import Cause
-from processors.outcomes.verdicts import Failure, Verdict, Wait, convicted, judge, keeping, said
+from processors.outcomes.verdicts import Failure, NotBegun, Verdict, Wait, convicted, judge, keeping, said
 from processors.stream.given import Given
 from processors.stream.window import Entry, Window
 from processors.tables.ordered import Line, Open
@@ -210,6 +210,9 @@ class Attempt(Succession):
 
     def ended(self, outcome: object) -> None:
         """Publish what the outcome asks for, unless the partition was taken away meanwhile."""
+        if isinstance(outcome, NotBegun):
+            self._set_aside(outcome.reason)
+            return
         suspected = self.suspect and self.window.alive  # else its note has ended with the window
         story = self.around.journal.story(self.execution_id) if suspected else ""
         self.around.journal.end(self.execution_id)
@@ -226,6 +229,14 @@ class Attempt(Succession):
                 verdict = keeping(verdict, self.state.kept)
             self._tell_breaker(verdict, now)
             self._end(verdict if isinstance(outcome, Rejected) else self._appeal(verdict, now))
+
+    def _set_aside(self, reason: str) -> None:
+        """Let it wait in Kafka as if it had been held: nothing of it has run."""
+        if not self.suspect:  # whoever is suspected stays so
+            self.around.journal.end(self.execution_id)
+        self.around.breakers.lost(*self.circuit)
+        self.made, self.started_ms = self.number - 1, 0
+        self._end(aside(self, reason))
 
     def _appeal(self, verdict: Verdict, now: int) -> Verdict:
         """Let another attempt be made, if the policy has one left; after journeys it begins anew."""

@@ -33,3 +33,13 @@ def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
     if (rest := around.breakers.rest(*attempt.circuit, now_ms / 1000)) is not None:
         return around.retries.rest(*rest, now_ms)
     return None
+
+
+def aside(attempt: Attempt, reason: str) -> Verdict:
+    """
+    Give the verdict of an attempt that was let through and found no place: it waits with what is above its tenant's share.
+
+    From a retry tier it would come back to the places that retries and webhooks need. A lane has nobody else to keep waiting.
+    """
+    lane = attempt.around.lane
+    return attempt.around.retries.parked(reason, f"lanes.{lane}" if lane else SURPLUS)

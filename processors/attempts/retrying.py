@@ -26,7 +26,7 @@ PARKED: Final = "parked"
 """The topic of what waits for an operator: without a time."""
 
 SURPLUS: Final = "surplus"
-"""The topic of what is above its tenant's share: the worker takes it from there beside what is new."""
+"""The topic of what is above its tenant's share, or found no child process: the worker takes it from there beside what is new."""
 
 
 class Retries:

@@ -13,7 +13,7 @@ import pickle
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ from processors.calls.children import Child, Died
 from processors.calls.isolated import Request, Wanted
 from processors.calls.pool import Pool
 from processors.calls.queueing import queued
-from processors.outcomes.verdicts import Failure, said
+from processors.calls.turns import Turns
+from processors.outcomes.verdicts import Failure, NotBegun, said
 
 CHILDREN = 4
 """Child processes of one worker."""
@@ -34,7 +35,7 @@ SHARE = 2
 """Child processes that one process may keep busy: one that hangs does not take them all."""
 
 QUEUE_S = 60.0
-"""How long a run may wait for a child; then it fails and is retried, before the watchdog takes its partition for dead."""
+"""How long a run may wait for a child in memory; then it waits in Kafka, so that its partition's offset does not stand still."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,23 +60,23 @@ class Isolation:
     def __init__(self, settings: Settings) -> None:
         self._pool = Pool(CHILDREN, Wanted(settings.log_format, settings.log_level, settings.egress_allowed_networks))
         self._threads = ThreadPoolExecutor(CHILDREN, thread_name_prefix="child")
-        self._room = asyncio.Semaphore(CHILDREN)
-        self._shares: defaultdict[AnyProcess, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SHARE))
+        self._room = Turns(CHILDREN, CHILDREN)
+        self._shares: defaultdict[AnyProcess, Turns] = defaultdict(lambda: Turns(SHARE, SHARE))
         self._runs: set[_Run] = set()
         self.waiting: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def run(self, process: AnyProcess, event: Event, context: Context[Any]) -> object:
         """
-        Give the outcome of one run, or its failure; the deadline counts from its beginning in the child.
+        Give the outcome of one run, its failure, or `NotBegun`; the deadline counts from its beginning in the child.
 
-        Order:  runs begin in the order of the calls, but that one process has a share of the children only.
+        Order:  one process has a share of the children only, and tenants take turns; else in the order of the calls.
         Raises: asyncio.CancelledError; the run is then killed.
         """
         given = context.tenant, context.correlation_id, context.execution_id, context.attempt, context.config, context.journeys
-        async with queued(self.waiting, self._place(process)) as there_is_one:
+        async with queued(self.waiting, self._place(process, context.tenant)) as there_is_one:
             if not there_is_one:
-                return Failure("timeout", f"no child process was free within {QUEUE_S:g} s")
+                return NotBegun(f"no child process was free within {QUEUE_S:g} s")
             if self._closed:
                 raise asyncio.CancelledError
             run = _Run(process, Request(dict(event.attributes), event.data, *given))
@@ -97,21 +98,17 @@ class Isolation:
         await asyncio.to_thread(self._pool.close)
 
     @asynccontextmanager
-    async def _place(self, process: AnyProcess) -> AsyncIterator[bool]:
-        taken: list[asyncio.Semaphore] = []
-        try:
+    async def _place(self, process: AnyProcess, tenant: str) -> AsyncIterator[bool]:
+        """Hold a place among the process's, and among all; False where none was free in time."""
+        async with AsyncExitStack() as places:
             try:
                 async with asyncio.timeout(QUEUE_S):
-                    for semaphore in (self._shares[process], self._room):
-                        await semaphore.acquire()
-                        taken.append(semaphore)
+                    for turns in (self._shares[process], self._room):
+                        await places.enter_async_context(turns.turn(tenant))
             except TimeoutError:
                 yield False
             else:
                 yield True
-        finally:
-            for semaphore in taken:
-                semaphore.release()
 
     def _run(self, run: _Run) -> object:
         """Let a child run it; in a thread of its own."""

@@ -34,6 +34,13 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """It was not run at all, for want of a place: no outcome, and no attempt."""
+
+    reason: str
+
+
 class Wait(msgspec.Struct, frozen=True):
     """
     Where an execution waits for its next attempt, and until when.

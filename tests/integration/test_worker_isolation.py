@@ -18,6 +18,7 @@ from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
 from tests.conftest import StackOfTests
+from tests.integration.test_retries import final, histories
 from tests.integration.workers import Aftermath, Sender, event, headers, settled, site, until, working
 
 FAILURES = {
@@ -110,6 +111,29 @@ def test_the_worker_went_on_and_left_when_asked(run: Run) -> None:
 def test_nothing_that_a_run_started_is_left(run: Run) -> None:
     assert len(run.pids) == 21
     assert not alive(run.pids)
+
+
+def test_what_finds_no_child_waits_in_kafka(stack: StackOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far more than two children can do within the time that one waits in memory; in order, and no attempt is lost on it."""
+    monkeypatch.setenv("TEST_QUEUE_S", "0.3")
+    settings = site(stack)
+    keys = {key: [event("napper.any", b"%d" % n, partitionkey=key) for n in range(3)] for key in "abcd"}
+    alone = event("napper.any", b"0", tenant="other")
+    sent = [one for of in zip(*keys.values(), strict=True) for one in of] + [alone]
+    with working(stack, settings, tmp_path, processes="napper"):
+        sender = Sender(settings)
+        sender.send(*sent)
+        sender.flush()
+        until(lambda: final(settings, sent, "napper"), "everything has ended", START_S)
+    found = histories(settings)
+    told = {one.key: found[ids.execution_id(one.key, "napper")] for one in sent}
+    assert {(of[-1].status, of[-1].attempt) for of in told.values()} == {(Status.COMPLETED, 1)}
+    held = [state for of in told.values() for state in of[:-1]]
+    assert "no child process was free within 0.3 s" in {state.reason for state in held}
+    assert {(state.status, state.attempt, state.started_ms) for state in held} == {(Status.PENDING, 0, 0)}
+    for events in keys.values():
+        times = [moment for one in events for moment in orjson.loads(told[one.key][-1].data)]
+        assert times == sorted(times), "one after another, in order"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

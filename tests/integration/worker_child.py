@@ -17,7 +17,7 @@ from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Proce
 from bridge.settings import load
 from plugins.entity.processes import CreateEntity, UpdateEntity
 from plugins.forward import Forward
-from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Reliable
+from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Napper, Reliable
 
 
 class Quick(Process[NoConfig]):
@@ -306,7 +306,17 @@ PROCESSES: list[Process[Any]] = [
 ]
 PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
 """Those of a worker that is not told which."""
-MORE: list[Process[Any]] = [Patient(), Adder(), Doubler(), Auditor(), CreateEntity(), UpdateEntity(), Forward(), OpenAccount()]
+MORE: list[Process[Any]] = [
+    Patient(),
+    Adder(),
+    Doubler(),
+    Auditor(),
+    CreateEntity(),
+    UpdateEntity(),
+    Forward(),
+    OpenAccount(),
+    Napper(),
+]
 
 
 def plugins() -> Plugins:
@@ -324,8 +334,10 @@ if __name__ == "__main__":
         moved, now_ms = Path(os.environ["TEST_CLOCK"]), clock.now_ms
         clock.now_ms = lambda: now_ms() + int(moved.read_text() or 0)
 
+    from processors.calls import isolation
     from processors.tables import record_tables as tables
     from processors.worker import serve
 
     tables.REMEMBER_MS = int(os.environ.get("TEST_REMEMBER_MS", tables.REMEMBER_MS))
+    isolation.QUEUE_S = float(os.environ.get("TEST_QUEUE_S", isolation.QUEUE_S))
     serve(load(), plugins())

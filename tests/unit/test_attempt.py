@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.execution import Status
 from bridge.domain.retry import tiers
 from bridge.sdk import Rejected, RetryLater
 from bridge.sdk.testing import event
 from processors.attempts import succession
 from processors.attempts.attempt import Attempt
+from processors.attempts.breakers import Breakers
 from processors.attempts.retrying import Retries
 from processors.attempts.succession import Succession
-from processors.outcomes.verdicts import Failure, Verdict
+from processors.outcomes.verdicts import Failure, NotBegun, Verdict, Wait
 
 
 def attempt(number: int, *, held: bool = False) -> Attempt:
@@ -98,3 +100,36 @@ def test_what_a_process_rejects_is_never_tried_again_whatever_it_calls_it(
     made.around, made.given, made.window, made.process = around, given, window, process
     made.ended(outcome)
     assert [verdict.wait is not None for verdict in seen] == [waits]
+
+
+@pytest.mark.parametrize(("lane", "topic"), [("", "surplus"), ("process", "lanes.process")])
+def test_what_has_not_begun_waits_and_is_no_attempt(lane: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, verdict, _ = set_aside(monkeypatch, lane=lane)
+    assert verdict == Verdict(Status.PENDING, reason="no place", wait=Wait(topic, 0))
+    assert made.held
+    assert (made.made, made.started_ms) == (2, 0), "and the time is not measured"
+    assert made.around.breakers.rest(*made.circuit, 0) is not None, "an open breaker stays open"
+    assert made.around.breakers.rest(*made.circuit, 100) is None, "and lets another probe through"
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+def test_a_suspect_that_has_not_begun_stays_one(suspect: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, forgotten = set_aside(monkeypatch, suspect=suspect)
+    assert forgotten == ([] if suspect else ["an-execution"])
+
+
+def set_aside(monkeypatch: pytest.MonkeyPatch, lane: str = "", *, suspect: bool = False) -> tuple[Attempt, Verdict, list[str]]:
+    """Let a breaker's probe find no place; gives the attempt, its verdict, and what the journal has forgotten."""
+    seen: list[Verdict] = []
+    forgotten: list[str] = []
+    monkeypatch.setattr(Attempt, "_end", lambda _, verdict: seen.append(verdict))
+    made, breakers = attempt(3), Breakers(1)
+    journal = SimpleNamespace(end=forgotten.append, story=lambda _: "")
+    given: Any = SimpleNamespace(event=event("t.a"), redelivery=made.given.redelivery, record=None)
+    around: Any = SimpleNamespace(journal=journal, breakers=breakers, retries=Retries(tiers("5s")), lane=lane)
+    made.around, made.given, made.window, made.suspect, made.started_ms = around, given, SimpleNamespace(alive=True), suspect, 1
+    breakers.failed(*made.circuit, "it is away", 0)
+    assert breakers.rest(*made.circuit, 100) is None, "this attempt is the probe"
+    made.ended(NotBegun("no place"))
+    (verdict,) = seen
+    return made, verdict, forgotten

@@ -7,18 +7,20 @@ import asyncio
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bridge.sdk import Completed, Result, Skipped
 from bridge.sdk.process import AnyProcess
+from bridge.sdk.testing import event
 from processors.calls import isolation, pool
 from processors.calls.isolated import Wanted
 from processors.calls.isolation import CHILDREN, SHARE, Isolation
-from processors.outcomes.verdicts import Failure
+from processors.outcomes.verdicts import NotBegun
 from tests.abusers import Abuser, Reliable, abuser_that_starts_slowly
-from tests.unit.isolation.running import ABUSER, RELIABLE, ran, until
+from tests.unit.isolation.running import ABUSER, RELIABLE, context, ran, until
 
 
 async def test_a_child_that_died_between_two_runs_is_noticed(children: Isolation, tmp_path: Path) -> None:
@@ -81,13 +83,13 @@ def test_a_child_that_is_being_ended_is_not_in_the_way_of_others(monkeypatch: py
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_run_that_finds_no_child_in_time_fails(
+async def test_a_run_that_finds_no_child_in_time_has_not_begun(
     children: Isolation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(isolation, "QUEUE_S", 0.1)
     busy = [asyncio.create_task(ran(children, "sleeps", str(tmp_path / str(n)))) for n in range(SHARE)]
     await asyncio.sleep(0)
-    assert await ran(children, "says") == Failure("timeout", "no child process was free within 0.1 s")
+    assert await ran(children, "says") == NotBegun("no child process was free within 0.1 s")
     assert {one.code for one in await asyncio.gather(*busy)} == {"timeout"}
 
 
@@ -97,6 +99,15 @@ async def test_the_deadline_does_not_count_the_start(children: Isolation, monkey
     began = time.monotonic()
     assert await ran(children, "skips") == Skipped("not mine")
     assert time.monotonic() - began > ABUSER.timeout_s, "or this says nothing"
+
+
+async def test_tenants_take_turns(children: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran_for: list[str] = []
+    monkeypatch.setattr(isolation, "SHARE", 1)
+    monkeypatch.setattr(Isolation, "_run", lambda _, run: ran_for.append(run.request.tenant))
+    given = [replace(context(), tenant=tenant) for tenant in ("acme", "acme", "acme", "acme", "other")]
+    await asyncio.gather(*(children.run(ABUSER, event("abuser.says"), one) for one in given))
+    assert ran_for == ["acme", "acme", "other", "acme", "acme"]
 
 
 @pytest.mark.usefixtures("impatient")
