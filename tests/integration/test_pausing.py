@@ -93,7 +93,7 @@ def test_a_process_that_fails_everything_rests_and_is_tried(
         sender.flush()
         until(lambda: _all_rest(newest(settings, events, "broken")), "the breaker says why")
         began = time.monotonic()
-        until(lambda: _listed(stack, settings, "broken").startswith("for acme: "), "a heartbeat says so")
+        until(lambda: _listed(stack, settings, "broken").startswith("in slot 0 for acme: "), "a heartbeat says so")
         time.sleep(max(0.0, began + 5 - time.monotonic()))
         assert not any(state.status.final for state in newest(settings, events, "broken"))
         switch.touch()
