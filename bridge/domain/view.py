@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.domain.execution import Execution, Position, Status
+from bridge.domain.redelivery import Redelivery
 
 UNCONFIRMED_S = 30
 """A reservation whose record Kafka never confirmed is shown for this many seconds, then never again."""
@@ -83,6 +84,12 @@ def expected(summary: EventSummary, execution_id: str, process: str, position: P
         finished_ms=None,
         event_position=position,
     )
+
+
+def waiting(summary: EventSummary, given: Redelivery, partition: int) -> Execution:
+    """Make the execution that waits in its process's own lane, as its record there tells it."""
+    made = expected(summary, given.execution_id, given.process, Position(given.topic, partition, given.offset))
+    return replace(made, attempt=given.attempt - 1, reason=given.reason, replayed_from=given.replayed_from)
 
 
 def in_order(executions: list[Execution]) -> tuple[Execution, ...]:

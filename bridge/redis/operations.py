@@ -28,7 +28,7 @@ def recorded(keys: Keys, tenant: str, name: str, correlation_id: str, offset: in
 
 
 def begun(keys: Keys, execution: Execution, value: bytes, forget_s: int) -> Operation:
-    """An attempt has begun and has no record yet; `value` is the execution's JSON."""
+    """An attempt has begun, or the execution waits in a lane, and has no record yet; `value` is the execution's JSON."""
     name, tenant = execution.execution_id, execution.tenant
     cid = keys.correlation(tenant, execution.correlation_id)
     return (b"S", keys.execution(tenant, name), execution.attempt, forget_s, value, cid, execution_member(name))

@@ -87,6 +87,10 @@ class Projection:
         """
         self._begun[execution_id] = (time.monotonic(), describe)
 
+    def waits(self, execution: Execution) -> None:
+        """Say that Kafka has an execution in its process's own lane; what that lane's worker says of it is newer."""
+        self._add(operations.begun(self._keys, execution, encode(execution), self._forget_s), SUMMARY_BYTES)
+
     def stopped(self, execution_id: str) -> None:
         """Say that an attempt ended here without a record: another worker will begin it again."""
         if self._begun.pop(execution_id, None) is None:

@@ -42,16 +42,16 @@ class _Said(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Said)
 
 
-def histories(settings: Settings, asked: Asked, sent: dict[bytes, bytes]) -> dict[bytes, Fate]:
+def histories(settings: Settings, asked: Asked, begun: dict[bytes, bytes]) -> dict[bytes, Fate]:
     """
     Give the fate of every event that is meant in every process that had it, by the event's first execution there.
 
-    Shape:  0.15 kB each. A replay's fate counts as the event's; one in `sent` that has no record yet is waiting.
-    Order:  `sent` must have been read before: what is handled in between is then seen here.
+    Shape:  0.15 kB each. A replay's fate counts as the event's; one in `begun` that has no record yet is waiting.
+    Order:  `begun` must have been read before: what is handled in between is then seen here.
     Raises: BrokerUnavailable, Misconfigured.
     """
     found: dict[bytes, Fate] = {}
-    begun = dict(sent)
+    begun = dict(begun)
     with Scan(settings, (EXECUTIONS,), asked.since_ms) as scan:
         while not scan.done:
             for message in scan.read(500, 0.2):

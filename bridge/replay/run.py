@@ -25,7 +25,7 @@ from bridge.kafka.scan import Scan, Stretches
 from bridge.replay.asked import Asked, Mode
 from bridge.replay.choosing import Chooser, Chosen, Known
 from bridge.replay.histories import histories
-from bridge.replay.sent import sent
+from bridge.replay.sent import in_lanes, sent
 from bridge.replay.shadow import copied, copy_of
 from bridge.settings import Settings
 from bridge.topics import EVENTS, HOUR_MS, REDELIVERIES, worker_group
@@ -107,7 +107,7 @@ def _known(settings: Settings, asked: Asked, name: str, expected: Expectation) -
     passed = committed(settings, worker_group(settings), EVENTS)
     begun = sent(settings, asked.since_ms)
     forced = asked.mode is Mode.FORCE
-    fates = {} if forced else histories(settings, asked, begun)
+    fates = {} if forced else histories(settings, asked, in_lanes(settings) | begun)
     floor_ms = 0 if forced else int(time.time() * 1000) - settings.retention_hours * HOUR_MS
     return Known(passed, fates, floor_ms, begun, copied(settings, asked.to, name) if asked.to else set(), expected)
 

@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 
 from bridge.domain.ids import execution_id
+from bridge.kafka.lanes import unfinished
 from bridge.kafka.scan import Scan
 from bridge.redeliveries import ATTEMPT, EXECUTION, PROCESS
 from bridge.settings import Settings
@@ -29,8 +30,17 @@ def sent(settings: Settings, since_ms: int) -> dict[bytes, bytes]:
     Shape:  0.2 kB each; a retry goes on with an execution, so only first attempts count.
     Raises: BrokerUnavailable, Misconfigured.
     """
+    return _begun(Scan(settings, (REDELIVERIES,), since_ms or None))
+
+
+def in_lanes(settings: Settings) -> dict[bytes, bytes]:
+    """Give the executions that own lanes have yet to begin: as `sent` does, and it raises the same."""
+    return _begun(Scan(settings, (), within=unfinished(settings)))
+
+
+def _begun(scan: Scan) -> dict[bytes, bytes]:
     found = {}
-    with Scan(settings, (REDELIVERIES,), since_ms or None) as scan:
+    with scan:
         while not scan.done:
             for message in scan.read(500, 0.2):
                 headers: dict[str, Any] = dict(message.headers() or ())

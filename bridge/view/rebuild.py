@@ -23,6 +23,7 @@ from bridge.domain.errors import Unavailable, ViewUnavailable
 from bridge.kafka.admin import state_topics
 from bridge.kafka.epochs import begin_epoch
 from bridge.kafka.groups import committed
+from bridge.kafka.lanes import unfinished
 from bridge.kafka.scan import Scan
 from bridge.redis import operations
 from bridge.redis.epoch import whole
@@ -137,10 +138,11 @@ async def _work(settings: Settings, pipe: Pipe, lease: Lease, expect: Expect, wa
     restoring = Restoring(settings, passed, expect, time.time())
     since_ms = int((time.time() - settings.retention_hours * 3600) * 1000)
     states = await asyncio.to_thread(state_topics, settings)
+    lanes = await asyncio.to_thread(unfinished, settings)
     writer = _Writer(pipe, Keys(settings.topic_prefix))
     try:
-        for topics, since in ((states, None), ((EVENTS, EXECUTIONS), since_ms)):
-            scan = await asyncio.to_thread(Scan, settings, topics, since)
+        for topics, since, within in ((states, None, None), ((), None, lanes), ((EVENTS, EXECUTIONS), since_ms, None)):
+            scan = await asyncio.to_thread(Scan, settings, topics, since, within=within)
             try:
                 await _copy(scan, restoring, writer, watch)
             finally:

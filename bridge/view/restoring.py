@@ -8,13 +8,17 @@ It writes what the intake and the projection would have written, no more: so a r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from confluent_kafka import Message
 
+from bridge import redeliveries
 from bridge.claims.rows import listed, row_of
 from bridge.cloudevents.kafka import event_of
 from bridge.domain.errors import InvalidEvent
+from bridge.domain.view import waiting
+from bridge.executions import encode
 from bridge.ingress import rows
 from bridge.notifications.deliveries import SOURCE, WEBHOOK
 from bridge.redis import operations
@@ -22,7 +26,7 @@ from bridge.redis.keys import Keys
 from bridge.redis.operations import Operation
 from bridge.settings import Settings
 from bridge.summaries import summarise
-from bridge.topics import EVENTS, EXECUTIONS
+from bridge.topics import EVENTS, EXECUTIONS, lane
 
 Expect = Callable[[str, str], Sequence[str]]
 """(tenant, event type) -> the processes that will probably want such an event."""
@@ -49,27 +53,26 @@ class Restoring:
     def __init__(self, settings: Settings, passed: Mapping[int, int], expect: Expect, now_s: float) -> None:
         self._keys = Keys(settings.topic_prefix)
         self._keep_s = settings.retention_hours * 3600
-        self._events = EVENTS.name(settings)
-        self._mortal = (self._events, EXECUTIONS.name(settings))
+        self._mortal = {EVENTS.name(settings): self._event, EXECUTIONS.name(settings): self._execution}
         self._prefix = f"{settings.topic_prefix}."
+        self._lanes = lane("").name(settings)
         self._passed, self._expect, self._now_s = passed, expect, now_s
         self._names = msgspec.json.Decoder(Names)
         self.events = self.executions = self.unreadable = 0
 
     def operations_of(self, message: Message) -> list[Operation]:
         """
-        Say what a record of `events`, `executions` or a state means for the view; what nobody can read means nothing.
+        Say what a record of `events`, `executions`, a lane or a state means for the view; what nobody can read means nothing.
 
         The worker has set such a record aside with its reason, so it is only counted here.
         """
-        topic = message.topic()
+        topic = message.topic() or ""
         forget_s = message.timestamp()[1] // 1000 + self._keep_s
-        if topic in self._mortal and forget_s <= self._now_s:
-            return []
+        mortal = self._mortal.get(topic) or (self._waiting if topic.startswith(self._lanes) else None)
         try:
-            if topic not in self._mortal:
+            if mortal is None:
                 return self._state(message)
-            return self._event(message, forget_s) if topic == self._events else self._execution(message, forget_s)
+            return mortal(message, forget_s) if forget_s > self._now_s else []
         except (InvalidEvent, KeyError, ValueError):
             self.unreadable += 1
             return []
@@ -101,6 +104,13 @@ class Restoring:
             webhook, at_ms = names.event_source.removeprefix(SOURCE), message.timestamp()[1]
             found.append(operations.posted(self._keys, names.tenant, webhook, names.execution_id, at_ms, forget_s))
         return found
+
+    def _waiting(self, message: Message, forget_s: int) -> list[Operation]:
+        headers: Any = message.headers()
+        again = redeliveries.redelivery_of(headers)
+        event = event_of(redeliveries.own_headers(headers), message.value())
+        execution = waiting(summarise(event, again.received_ms), again, message.partition() or 0)
+        return [operations.begun(self._keys, execution, encode(execution), forget_s)]
 
     def _state(self, message: Message) -> list[Operation]:
         value = message.value()

@@ -95,6 +95,11 @@ class Attempt(Succession):
         return self.made < self.number
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether it belongs into the process's own lane, and this is not the worker of that."""
+        return self.process.lane == "own" and self.around.lane != self.process.name
+
+    @property
     def silent(self) -> bool:
         """Whether it leaves no record where it completes: a signal, of which the run itself tells."""
         return self.given.redelivery is None and self.given.record.topic == self.around.topics.signals
@@ -110,8 +115,7 @@ class Attempt(Succession):
         if not self.process.ordered:
             return None
         record, again = self.given.record, self.given.redelivery
-        here = self.process.lane == "shared" or self.around.lane == self.process.name
-        if not here or record.key is None or (again is not None and again.replayed_from):
+        if self.elsewhere or record.key is None or (again is not None and again.replayed_from):
             return None
         return Line(record.partition, self.lane.process, record.key)
 

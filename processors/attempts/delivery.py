@@ -8,6 +8,7 @@ event's entry finished, so that its offset can be committed.
 
 An execution that is only held, and goes on somewhere else at once, is recorded before the record that waits: whoever goes on with
 it must find it recorded, or its end would be followed by our `pending`. If we die in between, the event is held again.
+One that goes into its process's own lane is not recorded at all: only that lane's worker knows whether it has ended there.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from confluent_kafka import KafkaError
 
 from bridge import metrics
 from bridge.domain.execution import Execution, ResultRef, Status
+from bridge.domain.view import waiting
 from bridge.executions import decode, encode
 from bridge.kafka.producer import ANY_PARTITION
 from bridge.notifications.deliveries import WEBHOOK, webhook_of
+from bridge.summaries import summarise
 from processors.attempts import messages, notices, records, tasks
 from processors.attempts.telling import Telling
 from processors.clock import now_ms
@@ -55,6 +58,9 @@ class Delivery:
         """Send everything that a verdict asks for."""
         attempt, around = self._attempt, self._attempt.around
         self._verdict, self._refusal = verdict, None
+        if attempt.elsewhere:
+            self._let_wait(self._forwarded)
+            return
         self._refs.clear()
         steps = [*notices.steps(attempt, verdict)]
         self._pending = len(verdict.outputs) + len(steps)
@@ -106,6 +112,14 @@ class Delivery:
             then()
 
         self._attempt.around.outbox.send(records.waiting(self._attempt, self._verdict, now_ms()), confirmed)
+
+    def _forwarded(self) -> None:
+        """Tell the view alone: a record would lie behind the end where the event is forwarded for a second time."""
+        attempt, event = self._attempt, self._attempt.given.event
+        again = records.redelivery(attempt, self._verdict, now_ms())
+        summary = summarise(event, attempt.given.record.timestamp)
+        attempt.around.projection.waits(waiting(summary, again, attempt.given.record.partition))
+        self._finished()
 
     def _confirmed(self) -> None:
         self._pending -= 1

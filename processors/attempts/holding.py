@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def hold(attempt: Attempt, now_ms: int) -> Verdict | None:
     """Give the verdict of an attempt that has to wait; None where it may begin."""
-    around, process, name, tenant = attempt.around, attempt.process, attempt.process.name, attempt.given.event.tenant
-    if process.lane == "own" and around.lane != name:
+    around, name, tenant = attempt.around, attempt.process.name, attempt.given.event.tenant
+    if attempt.elsewhere:
         return around.retries.parked("waits in its own lane", f"lanes.{name}")
     line = attempt.line
     if line is not None and (first := around.executions.ordered.ahead(line, attempt.given.record.offset)) is not None:

@@ -91,29 +91,33 @@ def dead_letter(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
 
 def waiting(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Record:
     """Let the event wait in its tier's topic for the next attempt."""
+    assert verdict.wait is not None
+    record, topic = attempt.given.record, attempt.around.topics.prefix + verdict.wait.topic
+    headers = redeliveries.headers_of(record.headers, redelivery(attempt, verdict, ended_ms))
+    return Record(topic, record.key, record.value or b"", headers, record.partition)
+
+
+def redelivery(attempt: Attempt, verdict: Verdict, ended_ms: int) -> Redelivery:
+    """Give what travels with an event that waits."""
     wait, record, again = verdict.wait, attempt.given.record, attempt.given.redelivery
     assert wait is not None
-    headers = redeliveries.headers_of(
-        record.headers,
-        Redelivery(
-            process=attempt.process.name,
-            execution_id=attempt.execution_id,
-            attempt=attempt.made + 1,
-            due_ms=wait.due_ms,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            received_ms=record.timestamp,
-            first_failed_ms=(again.first_failed_ms if again else 0) or (ended_ms if verdict.code else 0),
-            reason=verdict.said,
-            tries=tries(attempt, verdict, ended_ms),
-            belated=again is not None and again.belated,
-            replayed_from=again.replayed_from if again else "",
-            journeys=again.journeys if again else (),
-            awaited=attempt.number if wait.topic == SIGNALS.suffix else again.awaited if again else 0,
-        ),
+    return Redelivery(
+        process=attempt.process.name,
+        execution_id=attempt.execution_id,
+        attempt=attempt.made + 1,
+        due_ms=wait.due_ms,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        received_ms=record.timestamp,
+        first_failed_ms=(again.first_failed_ms if again else 0) or (ended_ms if verdict.code else 0),
+        reason=verdict.said,
+        tries=tries(attempt, verdict, ended_ms),
+        belated=again is not None and again.belated,
+        replayed_from=again.replayed_from if again else "",
+        journeys=again.journeys if again else (),
+        awaited=attempt.number if wait.topic == SIGNALS.suffix else again.awaited if again else 0,
     )
-    return Record(attempt.around.topics.prefix + wait.topic, record.key, record.value or b"", headers, record.partition)
 
 
 def tries(attempt: Attempt, verdict: Verdict, ended_ms: int) -> tuple[Try, ...]:
