@@ -122,7 +122,7 @@ def results(process: str) -> Topic:
 
 def lane(process: str) -> Topic:
     """The topic of a process that has its own lane; made when a worker that has the process starts."""
-    return Topic(f"lanes.{process}", "as its event", "delete", "retention_hours", "router", "the lane's workers")
+    return Topic(f"lanes.{process}", "as its event", "delete", "retention_hours", "router", "the lane's workers, rebuild")
 
 
 def state(name: str) -> Topic:
