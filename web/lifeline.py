@@ -16,11 +16,13 @@ LOOK_S = 0.5
 
 
 def follow(parent: int) -> None:
-    """Start a thread that sends this process SIGTERM once `parent` is its parent no longer."""
+    """Start a thread that sends this process SIGTERM, until it ends, once `parent` is its parent no longer."""
     threading.Thread(target=_watch, args=(parent,), name="lifeline", daemon=True).start()
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+    while True:  # a process that starts may lose one: uvloop passes no signal on before its loop runs
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LOOK_S)
