@@ -78,15 +78,15 @@ def stored(settings: Settings) -> list[Message]:
     )
     name = topics.EVENTS.name(settings)
     consumer.assign([TopicPartition(name, partition, 0) for partition in range(settings.partitions)])
-    found, ended = [], 0
+    found, ended = [], set[int | None]()  # one partition's end may be told twice
     try:
-        while ended < settings.partitions:
+        while len(ended) < settings.partitions:
             for message in consumer.consume(1000, timeout=1):
                 if message.error() is None:
                     found.append(message)
                 else:
                     assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    ended += 1
+                    ended.add(message.partition())
     finally:
         consumer.close()
     return found

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from web.api.calling import READERS, Calling
 @pytest.fixture
 def turns() -> Calling:
     nothing: Any = None
-    return Calling(nothing, asyncio.new_event_loop())
+    return Calling(nothing, nothing)
 
 
 def test_a_tenant_does_one_thing_at_a_time_and_is_in_nobodys_way(turns: Calling) -> None:
