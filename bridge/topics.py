@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bridge.domain.limits import RECORD_BYTES
-from bridge.domain.retry import Tier, tiers
+from bridge.domain.retry import Tier, tier, tiers
 from bridge.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -113,6 +113,11 @@ def retries(tier: Tier) -> Topic:
     return Topic(
         f"retries.{tier.label}", "as its event", "delete", "retention_hours", "worker", "mover in every worker", tier.seconds
     )
+
+
+def tier_of(topic: str) -> Tier:
+    """Give the tier whose executions wait in a topic, by its name in Kafka. Raises: ValueError where it is none of those."""
+    return tier(topic.rpartition(".")[2])
 
 
 def results(process: str) -> Topic:

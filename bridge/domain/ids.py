@@ -31,15 +31,19 @@ def _named(array: str) -> str:
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
-def event_key(tenant: str, source: str, event_id: str, event_type: str, content_type: str, data: bytes) -> str:
+def event_key(
+    tenant: str, source: str, event_id: str, event_type: str, content_type: str, data: bytes, partition_key: str = ""
+) -> str:
     """
     Name an event whose producer gave it an id.
 
-    The digest of what it says is part of the name: the same id with other content is another event, never dropped.
+    The digest of what it says is part of the name: the same id with other content is another event, never dropped. So is the
+    key that it is put in order by: two records of one event in two partitions would be handled by two workers.
     """
     content = hashlib.sha256(f"{event_type}\n{content_type}\n".encode("utf-8", "surrogatepass"))
     content.update(data)
-    return _named(f'[{_quote(tenant)},{_quote(source)},{_quote(event_id)},"{content.hexdigest()}"]')
+    order = f",{_quote(partition_key)}" if partition_key else ""
+    return _named(f'[{_quote(tenant)},{_quote(source)},{_quote(event_id)},"{content.hexdigest()}"{order}]')
 
 
 def emitted_key(execution: str, index: int) -> str:

@@ -65,3 +65,8 @@ def due_ms(waits: Tier, now_ms: int, execution_id: str, attempt: int) -> int:
     """Say when the wait after an attempt ends: after the tier's delay, and up to a tenth of it later. Equal for equal input."""
     share = int.from_bytes(blake2b(f"{execution_id}/{attempt}".encode(), digest_size=4).digest()) / 2**32
     return now_ms + round(waits.seconds * 1000 * (1 + JITTER * share))
+
+
+def longest_s(waits: Tier) -> float:
+    """Say how long a wait in a tier lasts at most, in seconds."""
+    return waits.seconds * (1 + JITTER)

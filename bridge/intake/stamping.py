@@ -21,7 +21,8 @@ def stamp(draft: Draft, tenant: str) -> Event:
     if draft.born:
         key = given["id"]
     else:
-        key = event_key(tenant, given["source"], given["id"], given["type"], given.get("datacontenttype", ""), draft.data)
+        content = (given["type"], given.get("datacontenttype", ""), draft.data, given.get("partitionkey", ""))
+        key = event_key(tenant, given["source"], given["id"], *content)
     return Event(
         {**given, "tenantid": tenant, "eventkey": key, "correlationid": draft.correlation_id or key},
         draft.data,

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
+from bridge.domain.retry import LABEL
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason
 from bridge.settings import Settings
@@ -112,7 +113,7 @@ def result_topics(settings: Settings) -> list[TopicState]:
 
 def retry_topics(settings: Settings) -> list[TopicState]:
     """Give the topics of retry tiers that exist, those of tiers that were taken out included. Raises BrokerUnavailable."""
-    return _family(settings, "retries")
+    return [one for one in _family(settings, "retries") if LABEL.fullmatch(one.name.rpartition(".")[2])]
 
 
 def lanes(settings: Settings) -> list[str]:

@@ -40,7 +40,8 @@ def event(event_type: str, data: Any = None, **attributes: str) -> Event:
     given = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "type": event_type} | attributes
     if body:
         given.setdefault("datacontenttype", "application/json")
-    key = ids.event_key(TENANT, given["source"], given["id"], event_type, given.get("datacontenttype", ""), body)
+    content = (event_type, given.get("datacontenttype", ""), body, given.get("partitionkey", ""))
+    key = ids.event_key(TENANT, given["source"], given["id"], *content)
     return Event({**given, "tenantid": TENANT, "eventkey": key, "correlationid": given.get("correlationid", key)}, body)
 
 

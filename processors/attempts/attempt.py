@@ -187,7 +187,8 @@ class Attempt(Succession):
         elif self.suspect:
             self.task = caller.call_suspect(self.process, event, context, self.ended, begun)
         else:
-            begun()
+            if self.process.isolation == "loop":  # what ends a child does not end the worker
+                begun()
             self.task = caller.call(self.process, event, context, self.ended)
 
     async def _again(self) -> None:

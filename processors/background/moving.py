@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
 from bridge import redeliveries
+from bridge.domain.retry import longest_s
+from bridge.topics import tier_of
 from processors.background.mover import Step
 from processors.clock import now_ms
 
@@ -17,24 +19,37 @@ SPREAD_S = 5.0
 """A worker that has not heard of a change yet may park for this long afterwards what should run: so we look once more."""
 
 
+class Seen(NamedTuple):
+    """Everything of a partition before `until` was there at `since` (seconds of the clock that nobody sets)."""
+
+    until: int
+    since: float
+
+
 class Due:
-    """A tier's rule: everything in its topic waits equally long, so the head is due first."""
+    """
+    A tier's rule: everything in its topic waits equally long, so the head is due first.
+
+    Nothing waits for longer than the tier's delay from when it was seen: a due time of a clock that was then set back would hold
+    the whole partition.
+    """
 
     def __init__(self) -> None:
         self._due: dict[TopicPartition, int] = {}
+        self._seen: dict[TopicPartition, Seen] = {}
 
-    def step(self, tp: TopicPartition, record: Any, end: int) -> Step:  # noqa: ARG002
-        due = redeliveries.due_of(record.headers)
-        if due <= now_ms():
-            return Step.GIVE
-        self._due[tp] = due
-        return Step.HOLD
+    def step(self, tp: TopicPartition, record: Any, end: int) -> Step:
+        if tp not in self._seen or record.offset >= self._seen[tp].until:
+            self._seen[tp] = Seen(max(end, record.offset + 1), time.monotonic())
+        self._due[tp] = redeliveries.due_of(record.headers)
+        return Step.GIVE if self.ready(tp) else Step.HOLD
 
     def ready(self, tp: TopicPartition) -> bool:
-        return self._due[tp] <= now_ms()
+        return self._due[tp] <= now_ms() or time.monotonic() - self._seen[tp].since >= longest_s(tier_of(tp.topic))
 
     def forget(self) -> None:
         self._due.clear()
+        self._seen.clear()
 
 
 class Pauses(Protocol):

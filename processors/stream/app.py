@@ -25,6 +25,7 @@ from processors.stream.batches import BatchTransport
 from processors.tables.recovery import TimedTables
 
 SESSION_S = 10.0
+HEARTBEAT_S = 3.0
 REBALANCE_S = 30.0
 """How long the brokers wait for the members of a group to join it again."""
 
@@ -75,7 +76,7 @@ def make_app(settings: Settings) -> WorkerApp:
         broker_client_id="event-bridge",
         consumer_group_instance_id=settings.worker_slot,  # static membership: back after a kill without a rebalance
         broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=3.0,
+        broker_heartbeat_interval=HEARTBEAT_S,
         broker_rebalance_timeout=REBALANCE_S,
         broker_request_timeout=40.0,
         broker_commit_interval=1.0,

@@ -31,6 +31,7 @@ class Sent:
     owner: int = 0  # which of the target's tenants posted it
     began_ms: float = 0.0  # when its last attempt began
     attempts: int = ATTEMPTS  # what its process's policy allows
+    ordered: bool = False  # its results come in order also where attempts were repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def misplaced(facts: Facts) -> Iterator[tuple[str, str]]:
     Name what lies behind a later one of its lane: events as they are stored, results as they are published.
 
     Only the first record of an id counts, since a delivery that is repeated after a crash repeats records. What was given up
-    by its client or tried again by the worker is passed over: others may overtake it.
+    by its client is passed over, and what was tried again by a process that keeps no order: others may overtake it.
     """
     lanes = {s.id: s for s in facts.sent if s.lane and s.verdict == "accepted"}
     first = {s.key: s.id for s in reversed(facts.stored)}
@@ -216,9 +217,9 @@ def misplaced(facts: Facts) -> Iterator[tuple[str, str]]:
     events = {e.execution_id: first.get(e.event_key, "") for e in facts.executed}
     published = {p.id: p for p in reversed(facts.published)}
     results = [published[id_] for id_ in dict.fromkeys(p.id for p in facts.published)]
-    counted = [p for p in results if p.number >= 0 and p.execution_id not in again and events.get(p.execution_id) in lanes]
-    sent = [lanes[events[p.execution_id]] for p in counted]
-    for s in _behind([(f"{s.process} {s.lane}", p.number, p.id) for s, p in zip(sent, counted, strict=True)]):
+    told = [(p, lanes[events[p.execution_id]]) for p in results if p.number >= 0 and events.get(p.execution_id) in lanes]
+    counted = [(p, s) for p, s in told if s.ordered or p.execution_id not in again]
+    for s in _behind([(f"{s.process} {s.lane}", p.number, p.id) for p, s in counted]):
         yield "result out of order", s
 
 

@@ -32,6 +32,8 @@ class Kind:
     process: str = ""
     type: str = ""
     attempts: int = ATTEMPTS
+    ordered: bool = False
+    """Whether its results come in order also where attempts were repeated."""
     data: str = ""
     """A body of its own, as JSON text; empty: the number and a note."""
 
@@ -130,7 +132,7 @@ class Ledger:
             verdict, receipt, began_ms = await self._post(client, n, body, headers)
         digest = hashlib.sha256(body).hexdigest()
         told = Sent(id_, verdict, digest, kind.handled_by, kind.status, kind.results, receipt)
-        return replace(told, lane=lane, number=n, owner=owner, began_ms=began_ms, attempts=kind.attempts)
+        return replace(told, lane=lane, number=n, owner=owner, began_ms=began_ms, attempts=kind.attempts, ordered=kind.ordered)
 
     async def _post(self, client: aiohttp.ClientSession, n: int, body: bytes, headers: Headers) -> tuple[str, str, float]:
         """Repeat one event until it is accepted or refused; gives verdict, receipt and when the last attempt began."""

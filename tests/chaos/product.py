@@ -30,7 +30,7 @@ from bridge.registry.tenants import create_tenant
 from bridge.settings import Settings, load
 from bridge.stack.part import Part
 from bridge.stack.ports import LOOPBACK, free_port
-from bridge.stack.programs import Program
+from bridge.stack.programs import LaneWorker, Program
 from bridge.stack.stack import Stack
 from bridge.stack.valkey import ValkeyPart
 from tests.chaos.ledger import Target
@@ -54,6 +54,8 @@ class Layout:
     tenants: int = 4
     processes: Sequence[str] = ()
     plugins: Sequence[Path] = (PLUGIN,)
+    lanes: Sequence[str] = ()
+    """The processes with an own lane, which has a worker each."""
     parts: Callable[[Stack], None] = lambda _: None
     """Puts other parts into the place of a stack's own before they start."""
     around: Callable[[Path], AbstractContextManager[object]] = nullcontext
@@ -78,6 +80,7 @@ class Product:
     settings: Settings
     webs: list[Program]
     workers: list[Program]
+    lanes: list[Program]
     target: Target
     away: set[Part] = field(default_factory=set)
     ends: list[tuple[str, int]] = field(default_factory=list)
@@ -86,7 +89,7 @@ class Product:
 
     @property
     def parts(self) -> list[Part]:
-        return [self.stack.kafka, self.stack.valkey, *self.webs, *self.workers]
+        return [self.stack.kafka, self.stack.valkey, *self.webs, *self.workers, *self.lanes]
 
     async def keep(self) -> None:
         """Start again whatever ends and is not kept away, for ever."""
@@ -197,7 +200,7 @@ async def _running(data: Path, layout: Layout) -> AsyncIterator[Product]:
         await asyncio.to_thread(stack.start)
         async with wire.serving() if wire else nullcontext():
             product = await _assemble(stack, layout, wire)
-            for program in (*product.webs, *product.workers):
+            for program in (*product.webs, *product.workers, *product.lanes):
                 program.spawn()
             await asyncio.wait_for(product.answering(product.parts), 120)
             keeping = asyncio.create_task(product.keep())
@@ -208,7 +211,7 @@ async def _running(data: Path, layout: Layout) -> AsyncIterator[Product]:
                 with suppress(asyncio.CancelledError):
                     await keeping
     finally:
-        for program in (*product.webs, *product.workers) if product else ():
+        for program in (*product.webs, *product.workers, *product.lanes) if product else ():
             program.kill()
         stack.close()
 
@@ -250,16 +253,19 @@ async def _assemble(stack: Stack, layout: Layout, wire: Wire | None) -> Product:
     await asyncio.to_thread(stamp_at_the_broker, settings, [topic.name(settings) for topic in made])
     if wire:
         environ["EVB_KAFKA__BOOTSTRAP_SERVERS"] = f"{LOOPBACK}:{wire.port}"
-    webs, workers = [], []
+    webs, workers, lanes = [], [], []
     for n in range(layout.webs):
         own = {"EVB_PORT": str(port := free_port()), "PYTHONPATH": plugins}
         webs.append(_program(stack, layout, "web", n, environ | own, port))
     for n in range(layout.workers):
         own = {"EVB_WORKER_SLOT": str(n), "EVB_WORKER_HEALTH_PORT": str(port := free_port()), "PYTHONPATH": plugins}
         workers.append(_program(stack, layout, "worker", n, environ | own, port))
+    for process in layout.lanes:
+        own = {"EVB_WORKER_HEALTH_PORT": str(port := free_port()), "PYTHONPATH": plugins}
+        lanes.append(LaneWorker(process, port, stack.family, stack.log / f"lane-{process}.log", environ | own))
     keys = await _tenants(settings, layout.tenants)
     target = Target(tuple(f"http://{LOOPBACK}:{web.port}" for web in webs), keys)
-    return Product(stack, settings, webs, workers, target, wire=wire)
+    return Product(stack, settings, webs, workers, lanes, target, wire=wire)
 
 
 def _program(stack: Stack, layout: Layout, role: str, number: int, environ: dict[str, str], port: int) -> Program:

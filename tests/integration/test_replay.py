@@ -24,11 +24,12 @@ from bridge.kafka.admin import await_topics, client
 from bridge.registry.session import reading
 from bridge.replay.asked import Asked, Mode
 from bridge.replay.run import Plan, plan, run
+from bridge.stack.keeper import Keeper
 from bridge.view.expecting import Expectation
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
 from tests.integration.deadletters import House, ended_after, execution_of, header, replays_of, said, wait_replayed
-from tests.integration.workers import Sender, event, site, until, working
+from tests.integration.workers import Sender, event, kept, site, until, working
 
 pytestmark = pytest.mark.timeout(120)
 FAST = 5000.0
@@ -67,6 +68,12 @@ def carried_out(house: House, what: Asked, name: str = "") -> Plan:
     found = planned(house, what, name)
     assert run(house.settings, found, FAST, lambda _: None) == found.count
     return found
+
+
+def woken(house: House) -> None:
+    """Let its frozen worker go on and finish everything; where it stood for so long that it ends, it is started again."""
+    house.worker.thaw()
+    kept(Keeper(house.worker, lambda _: None), house.settings)
 
 
 def test_filters_mean_what_they_name() -> None:
@@ -115,7 +122,7 @@ def test_failed_only_leaves_what_is_being_replayed_alone(house: House) -> None:
         assert replay_letters(house.settings, letters, FAST, lambda _: None) == 2
         found = planned(house, asked(Mode.FAILED_ONLY, "under-way"))
     finally:
-        house.worker.thaw()
+        woken(house)
     assert (found.count, found.skipped) == (0, {"waiting": 2})
 
 
@@ -146,9 +153,8 @@ def test_unprocessed_fills_holes_under_the_first_id(stack: StackOfTests, early: 
     late.send(event("t.late", tenant="holes"))
     late.flush()
     not_reached = planned(early, asked(Mode.UNPROCESSED, "holes"))
-    early.worker.thaw()
+    woken(early)
     assert (not_reached.count, not_reached.skipped["not-reached"]) == (0, 1)
-    early.worker.settle(early.settings)
     with working(stack, early.settings, tmp_path, "1", "second") as worker:
         newer = House(early.settings, worker)
         what = asked(Mode.UNPROCESSED, "holes")

@@ -20,7 +20,7 @@ from bridge.kafka.groups import committed
 from bridge.settings import Settings
 from bridge.stack.keeper import Keeper
 from tests.conftest import StackOfTests
-from tests.integration.workers import Aftermath, Sender, Worker, event, settled, site, until
+from tests.integration.workers import Aftermath, Sender, Worker, event, kept, site, until
 
 
 def delete_before(settings: Settings, partition: int, offset: int) -> None:
@@ -38,16 +38,6 @@ def limit_records(settings: Settings, topic: topics.Topic, size: str) -> None:
     admin = client(settings)
     for changed in admin.incremental_alter_configs([changing]).values():
         changed.result(timeout=10)
-
-
-def kept(keeper: Keeper, settings: Settings) -> None:
-    """Supervise until everything is finished, and the worker is well."""
-
-    def done() -> bool:
-        keeper.look()
-        return keeper.part.answers() and settled(settings)
-
-    until(done, "the worker is back and everything is finished")
 
 
 def assert_completed(settings: Settings, sent: list[Event]) -> None:

@@ -27,6 +27,7 @@ from bridge.kafka.admin import ensure_topics, result_topics
 from bridge.kafka.client import producing
 from bridge.kafka.groups import committed
 from bridge.settings import Settings
+from bridge.stack.keeper import Keeper
 from bridge.stack.ports import free_port
 from bridge.stack.programs import Program
 from tests.chaos.topics import records
@@ -188,6 +189,16 @@ def settled(settings: Settings) -> bool:
         return all(done.get(partition, 0) >= end for partition, end in ends(settings, topic).items())
 
     return all(finished(topic) for topic in (topics.EVENTS, topics.REDELIVERIES, topics.SURPLUS, topics.SIGNALS))
+
+
+def kept(keeper: Keeper, settings: Settings) -> None:
+    """Supervise until everything is finished, and the worker is well."""
+
+    def done() -> bool:
+        keeper.look()
+        return keeper.part.answers() and settled(settings)
+
+    until(done, "the worker is back and everything is finished")
 
 
 def ends(settings: Settings, topic: topics.Topic) -> dict[int, int]:

@@ -23,6 +23,7 @@ def named(*parts: str | int) -> str:
 def test_ids_are_named_by_the_array_of_their_parts(text: str) -> None:
     content = hashlib.sha256(f"{text}\n{text}\n".encode() + b"\x00data").hexdigest()
     assert ids.event_key(text, text, text, text, text, b"\x00data") == named(text, text, text, content)
+    assert ids.event_key(text, text, text, text, text, b"\x00data", "k" + text) == named(text, text, text, content, "k" + text)
     assert ids.execution_id(text, text) == named(text, text, "")
     assert ids.emitted_key(text, 3) == named(text, "emit", 3)
     assert ids.result_id(text, 0) == named(text, 0)

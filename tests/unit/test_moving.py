@@ -13,6 +13,7 @@ from processors.background import moving
 from processors.background.mover import Step
 
 TP = TopicPartition("bridge.parked", 0)
+TIER = TopicPartition("bridge.retries.5s", 0)
 
 
 def record(offset: int, process: str = "crm", tenant: str = "acme", due: int = 0) -> Any:
@@ -37,12 +38,28 @@ def test_a_tier_gives_its_head_back_when_it_is_due(monkeypatch: pytest.MonkeyPat
     now = 1000
     monkeypatch.setattr(moving, "now_ms", lambda: now)
     rule = moving.Due()
-    assert rule.step(TP, record(0, due=1000), 9) is Step.GIVE
-    assert rule.step(TP, record(1, due=1001), 9) is Step.HOLD
-    assert not rule.ready(TP)
+    assert rule.step(TIER, record(0, due=1000), 9) is Step.GIVE
+    assert rule.step(TIER, record(1, due=1001), 9) is Step.HOLD
+    assert not rule.ready(TIER)
     now = 1001
-    assert rule.ready(TP)
-    assert rule.step(TP, record(1, due=1001), 9) is Step.GIVE
+    assert rule.ready(TIER)
+    assert rule.step(TIER, record(1, due=1001), 9) is Step.GIVE
+
+
+def test_a_wrong_clock_holds_a_tier_for_its_delay_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, day = 0.0, 24 * 3_600_000
+    monkeypatch.setattr(moving, "now_ms", lambda: 0)
+    monkeypatch.setattr(moving.time, "monotonic", lambda: now)
+    rule = moving.Due()
+    assert rule.step(TIER, record(0, due=day), 2) is Step.HOLD
+    now = 5.4
+    assert not rule.ready(TIER)
+    now = 5.6
+    assert rule.ready(TIER)
+    assert [rule.step(TIER, record(n, due=day), 4) for n in (0, 1)] == [Step.GIVE] * 2, "both were there all the time"
+    assert rule.step(TIER, record(2, due=day), 4) is Step.HOLD, "this one may have come just now"
+    now = 11.2
+    assert rule.step(TIER, record(2, due=day), 4) is Step.GIVE
 
 
 def test_what_is_still_paused_goes_to_the_end_once() -> None:

@@ -20,7 +20,10 @@ def test_a_producers_event_is_named_by_tenant_source_id_and_content() -> None:
     others = [
         stamp(Draft(GIVEN, b"one"), "other"),
         stamp(Draft(GIVEN, b"two"), "acme"),
-        *(stamp(Draft(GIVEN | {name: "x"}, b"one"), "acme") for name in ("id", "source", "type", "datacontenttype")),
+        *(
+            stamp(Draft(GIVEN | {name: "x"}, b"one"), "acme")
+            for name in ("id", "source", "type", "datacontenttype", "partitionkey")
+        ),
         stamp(Draft({n: v for n, v in GIVEN.items() if n != "datacontenttype"}, b"one"), "acme"),
     ]
     assert len({event.key, *(other.key for other in others)}) == 1 + len(others)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A loop that does not turn ends its process with its stacks, however it is blocked; a stopped process is not blocked."""
+"""A loop that does not turn ends its process with its stacks, however it is blocked; a stopped process only after a long stop."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import time
 
 import pytest
 
+from processors.ending import DOUBT
+from processors.watch import turning
+
 CHILD = """
 import asyncio, faulthandler, os, re, sys, time
 from processors.watch import turning
 
 turning.BLOCKED_S = turning.BLOCKED_CPU_S = 1.0
+turning.STOOD_S, turning.LOOK_S = {stood_s}, {look_s}
 
 
 def blocked(seconds):
@@ -33,8 +37,8 @@ asyncio.run(run())
 """
 
 
-def child(then: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CHILD.format(then=then)]
+def child(then: str, stood_s: float = 20.0, look_s: float = turning.LOOK_S) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD.format(then=then, stood_s=stood_s, look_s=look_s)]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert started.stdout is not None
     assert started.stdout.readline() == "ready\n"
@@ -60,3 +64,20 @@ def test_a_process_that_was_stopped_is_not_blocked() -> None:
     os.kill(stopped.pid, signal.SIGCONT)
     said, _ = stopped.communicate(timeout=30)
     assert (stopped.returncode, said) == (0, "alive\n")
+
+
+def test_a_process_that_stood_for_too_long_ends() -> None:
+    stopped = child("time.sleep(0.9); await asyncio.sleep(30)", stood_s=2.0)  # while the loop is held: the thread sees it
+    os.kill(stopped.pid, signal.SIGSTOP)
+    time.sleep(2.5)
+    os.kill(stopped.pid, signal.SIGCONT)
+    said, _ = stopped.communicate(timeout=30)
+    assert stopped.returncode == DOUBT
+    assert "this process stood still" in said
+
+
+def test_the_loop_sees_it_too_where_the_thread_has_not_run_again() -> None:
+    silent = child("await asyncio.sleep(30)", stood_s=0.5, look_s=30.0)
+    said, _ = silent.communicate(timeout=30)
+    assert silent.returncode == DOUBT
+    assert "this process stood still" in said

@@ -164,7 +164,7 @@ class Stage:
         for (name, code), count in Counter(self.product.ends).items():
             said = f"{name} ended on its own with {code} ({count} times)"
             if code in self.doubts:
-                row.measured[f"exit {code}, as it must (decision 0011)"] = f"{name}, {count} times"
+                row.measured[f"{name}: exit {code}, as it must (decision 0011)"] = f"{count} times"
             else:
                 row.missed.append(said)
 
