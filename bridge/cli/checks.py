@@ -18,6 +18,7 @@ import redis
 
 from bridge.credentials import NEW_KEY, Unopenable, Vault
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
+from bridge.domain.limits import MIB
 from bridge.hosting.find import Plugins, find_processes
 from bridge.kafka.admin import check_topics, client
 from bridge.redis.address import address
@@ -31,6 +32,9 @@ KAFKA_S, REDIS_S, REGISTRY_S, WEB_S = 5.0, 2.0, 10.0, 3.0
 WORKER_S = 60.0
 """Without a heartbeat for this long a worker counts as gone."""
 SKEW_MS = 1000
+KEEPS_ALL = "noeviction"
+NEARLY_FULL = 0.8
+"""Of Redis' memory: time enough to do something before it takes no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,21 @@ def server(settings: Settings) -> Finding:
         info = link.info("server")
     name, version = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
     return Finding(True, f"{name} {version}")
+
+
+def memory(settings: Settings) -> Finding:
+    """Tell whether Redis keeps what it is given, and has room for more."""
+    with _redis(settings) as link:
+        info = link.info("memory")
+    used, limit, policy = info["used_memory"], info["maxmemory"], info["maxmemory_policy"]
+    if not limit:
+        return Finding(True, f"{used / MIB:.0f} MB, without a limit")
+    if policy != KEEPS_ALL:
+        cure = f"Set maxmemory-policy {KEEPS_ALL}, then run `evb rebuild`: what it drops is missed by nobody."
+        return Finding(False, f"drops keys when it is full ({policy})", cure)
+    full = used / limit
+    cure = "Give it more memory, or keep less (EVB_RETENTION_HOURS): a full one takes no change, as if it were away."
+    return Finding(full < NEARLY_FULL, f"{used / MIB:.0f} of {limit / MIB:.0f} MB", "" if full < NEARLY_FULL else cure)
 
 
 def view(settings: Settings) -> Finding:

@@ -86,6 +86,7 @@ def _of_redis(settings: Settings) -> list[Line]:
     lines = _guarded("redis", lambda: [checks.server(settings)])
     if lines[0].finding.ok is False:
         return lines
+    lines += _guarded("memory", lambda: [checks.memory(settings)])
     return lines + _guarded("view", lambda: [checks.view(settings)]) + _guarded("clock", lambda: [checks.clock(settings)])
 
 

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.timeout(120)
 Lines = dict[str, dict[str, object]]
 
 
+ALL = {"settings", "plugins", "kafka", "topics", "secrets", "worker", "redis", "memory", "view", "clock", "web"}
+
+
 def examined(*options: str, **environ: str) -> tuple[int, Lines]:
     """Run doctor; give its exit code and the first line about each thing."""
     done = evb("doctor", "--json", *options, **environ)
@@ -35,10 +38,22 @@ def wrong(lines: Lines) -> set[str]:
 def test_a_sound_installation_is_all_right(product: Dev) -> None:
     code, lines = examined("--data", str(product.data))
     assert wrong(lines) == set()
-    assert set(lines) == {"settings", "plugins", "kafka", "topics", "secrets", "worker", "redis", "view", "clock", "web"}
+    assert set(lines) == {
+        "settings",
+        "plugins",
+        "kafka",
+        "topics",
+        "secrets",
+        "worker",
+        "redis",
+        "memory",
+        "view",
+        "clock",
+        "web",
+    }
     assert code == 0
     shown = evb("doctor", EVB_DATA=str(product.data)).stdout.splitlines()
-    assert len(shown) == 10
+    assert len(shown) == 11
     assert all(line.startswith("✓ ") for line in shown)
 
 
