@@ -108,6 +108,8 @@ def _stack_is_whole(request: pytest.FixtureRequest) -> Iterator[None]:
     if USES_STACK in request.fixturenames:
         running = request.getfixturevalue(USES_STACK)
         for part in (running.kafka, running.valkey):
+            if part.exit_code is not None:  # a test that kills it forgets it
+                print(f"{part.name} had ended with {part.exit_code} on its own.", part.last_words())
             part.thaw()
             part.start()
 

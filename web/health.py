@@ -45,11 +45,14 @@ class Health:
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self._services, self._loop = services, loop
         self._reason = Reason()
-        self._admin = AdminClient(connection(services.settings) | {"error_cb": self._reason})  # type: ignore[arg-type]  # its stub forbids the logger it takes
+        self._admin = self._client()
         self._epoch = Keys(services.settings.topic_prefix).epoch
         self._lock = threading.Lock()
         self._kafka = Check("kafka", False, True, "not asked yet")
         self._asked = 0.0
+
+    def _client(self) -> AdminClient:
+        return AdminClient(connection(self._services.settings) | {"error_cb": self._reason})  # type: ignore[arg-type]  # its stub forbids the logger it takes
 
     def checks(self) -> tuple[Check, ...]:
         """Ask everything; takes two seconds at most for Kafka and the Redis time-out."""
@@ -68,6 +71,7 @@ class Health:
             found = self._admin.list_topics(topic, timeout=KAFKA_S).topics[topic]
         except KafkaException as err:
             self._admin.poll(0)  # which tells us the reason
+            self._admin = self._client()  # this one may have forgotten every broker (`bridge.kafka.brokerless`)
             return Check("kafka", False, True, self._reason.of(err))
         self._admin.poll(0)  # refusals that were passed over wait there
         self._reason.clear()

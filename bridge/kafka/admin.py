@@ -164,10 +164,21 @@ class Admin(AdminClient):
         self._reason = Reason()
         config: dict[str, Any] = connection(settings) | {"reconnect.backoff.max.ms": 500, "error_cb": self._reason}
         super().__init__(config)
+        self._config = config
 
     def cluster(self, timeout_s: float) -> Any:
         """Ask for the brokers and topics. Raises: BrokerUnavailable, Misconfigured where we are refused."""
-        return self._reason.ask(self, lambda s: self.list_topics(timeout=s), timeout_s, "Kafka does not answer")
+        asked: AdminClient = self
+
+        def ask(patience_s: float) -> Any:
+            nonlocal asked
+            try:
+                return asked.list_topics(timeout=patience_s)
+            except KafkaException:
+                asked = AdminClient(self._config)  # this one may have forgotten every broker (`bridge.kafka.brokerless`)
+                raise
+
+        return self._reason.ask(self, ask, timeout_s, "Kafka does not answer")
 
 
 def client(settings: Settings) -> Admin:

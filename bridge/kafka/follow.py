@@ -166,6 +166,8 @@ class Follower:
         try:
             self._bounds(consumer, partition)
         except KafkaException as err:
+            if self.age_s > STALE_S:
+                raise  # and begin anew: this consumer may have forgotten every broker (`bridge.kafka.brokerless`)
             self._say(self._reason.of(err))
         else:
             self._answered()

@@ -9,6 +9,7 @@ before what it marks.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,6 +57,7 @@ class Paced:
         self._pause_s, self._progress = 1 / rate, progress
         self._due = self._told = time.monotonic()
         self._under_way = self._bytes = 0
+        self._reported: deque[tuple[KafkaError | None, tuple[Record, ...], int]] = deque()
         self._fault = ""
         self.done = 0
 
@@ -63,7 +65,9 @@ class Paced:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._producer.flush(CONFIRM_S)
+        deadline = time.monotonic() + CONFIRM_S
+        while len(self._producer) and time.monotonic() < deadline:
+            self._serve(0.1)
 
     def send(self, *chain: Record) -> None:
         """Begin a chain once its turn has come. Raises: BrokerUnavailable where Kafka did not confirm an earlier one."""
@@ -89,11 +93,27 @@ class Paced:
                 break
         self._check()
 
-    def _poll(self, seconds: float) -> None:
+    def _serve(self, seconds: float) -> None:
+        """Hear reports, and go on with the chains that they belong to: within a report nothing may be sent."""
         try:
             self._producer.poll(seconds)
         except SystemError as err:  # Ctrl-C within a report: confluent-kafka loses the exception and says that there is none
             raise KeyboardInterrupt from err
+        while self._reported:
+            self._go_on(*self._reported.popleft())
+
+    def _go_on(self, error: KafkaError | None, chain: tuple[Record, ...], number: int) -> None:
+        if error is not None:
+            self._fault = self._fault or f"{chain[number].topic}: {error.str()}"
+        elif number + 1 < len(chain):
+            self._write(chain, number + 1)
+        else:
+            self._under_way -= 1
+            self._bytes -= _size(chain)
+            self.done += 1
+
+    def _poll(self, seconds: float) -> None:
+        self._serve(seconds)
         if (now := time.monotonic()) - self._told > TOLD_S:
             self._told = now
             self._progress(self.done)
@@ -102,14 +122,7 @@ class Paced:
         record = chain[number]
 
         def reported(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                self._fault = self._fault or f"{record.topic}: {error.str()}"
-            elif number + 1 < len(chain):
-                self._write(chain, number + 1)
-            else:
-                self._under_way -= 1
-                self._bytes -= _size(chain)
-                self.done += 1
+            self._reported.append((error, chain, number))
 
         options: dict[str, Any] = {"headers": record.headers, "on_delivery": reported, "timestamp": record.timestamp_ms}
         try:

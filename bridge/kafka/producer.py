@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from bridge.kafka.brokerless import Brokerless
+
 Report = Callable[[KafkaError | None, Message], None]
 Headers = list[tuple[str, bytes]]
 ANY_PARTITION: Final = -1  # librdkafka's word for "the key decides"
@@ -41,7 +43,7 @@ class LoopProducer:
         self._turn = threading.Semaphore(0)
         self._closing = False
         self._on_fatal = on_fatal
-        self._producer = Producer(config | {"error_cb": self._error})
+        self._producer = Producer(config | {"error_cb": self._error} | Brokerless(self._error).settings)
         self._thread = threading.Thread(target=self._sleep_in_poll, name="kafka-reports", daemon=True)
         self._thread.start()
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, TopicPartition
 
+from bridge.domain.errors import BrokerUnavailable
 from bridge.kafka.client import connection
 from bridge.kafka.reason import Reason, answered
 from bridge.settings import Settings
@@ -52,7 +53,8 @@ class Progress:
         """Connect at the first question. Raises: Misconfigured."""
         self._reason, self._group = Reason(), group
         config = {"group.id": group, "enable.auto.commit": False, "error_cb": self._reason}
-        self._consumer = Consumer(connection(settings) | config | {"allow.auto.create.topics": False})
+        self._config = connection(settings) | config | {"allow.auto.create.topics": False}
+        self._consumer = Consumer(self._config)
 
     def close(self) -> None:
         """Let go of the brokers."""
@@ -64,6 +66,14 @@ class Progress:
 
         Raises: BrokerUnavailable where Kafka does not answer; Misconfigured where it refuses us.
         """
+        try:
+            return self._ask(partitions, timeout_s)
+        except BrokerUnavailable:
+            self._consumer.close()
+            self._consumer = Consumer(self._config)  # this one may have forgotten every broker (`bridge.kafka.brokerless`)
+            raise
+
+    def _ask(self, partitions: Collection[Partition], timeout_s: float) -> dict[Partition, Place]:
         asked = [TopicPartition(*one) for one in partitions]
         what = f"Kafka does not say how far the group {self._group} has come"
         found = self._reason.ask(self._consumer, lambda s: answered(self._consumer.committed(asked, timeout=s)), timeout_s, what)

@@ -81,6 +81,8 @@ class Reader:
         try:
             return question(self._consumer)
         except KafkaException as err:
+            consumer, self._consumer = self._consumer, None  # it may have forgotten every broker (`bridge.kafka.brokerless`)
+            consumer.close()
             raise BrokerUnavailable(f"Kafka cannot be read: {self._reason.of(err)}.") from err
 
     def _read(self, consumer: Any, tenant: str, source: str, within: tuple[int, int | None], most: int) -> Stretch:

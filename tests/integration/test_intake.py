@@ -53,7 +53,7 @@ async def test_an_accepted_event_lies_in_kafka_as_it_was_sent(door: Door) -> Non
     accepted = await door.intake.accept([draft("1", data, partitionkey="k", subject="s")], WRITER)
     (record,) = stored(door.settings)
     (receipt,) = accepted.receipts
-    key = event_key("acme", "/shop", "1", "order.created", "application/json", data)
+    key = event_key("acme", "/shop", "1", "order.created", "application/json", data, "k")
     assert (receipt.key, receipt.correlation_id, receipt.type, receipt.duplicate) == (key, key, "order.created", False)
     assert record.value() == data
     assert record.key() == b"acme/k"
