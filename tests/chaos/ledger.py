@@ -32,10 +32,10 @@ class Kind:
     process: str = ""
     type: str = ""
     attempts: int = ATTEMPTS
-    ordered: bool = False
-    """Whether its results come in order also where attempts were repeated."""
     data: str = ""
     """A body of its own, as JSON text; empty: the number and a note."""
+    ordered: bool = False
+    """Whether its results come in order also where attempts were repeated."""
 
     @property
     def handled_by(self) -> str:

@@ -20,6 +20,8 @@ State = Literal["whole", "cut", "slow", "narrow"]
 LATENCY_S = 0.2
 BYTES_A_SECOND = 1000
 PIECE = 64 * 1024
+Pieces = asyncio.Queue[tuple[float, bytes]]
+"""What is under way, each piece with when it arrives."""
 
 
 class WiredKafka(KafkaPart):
@@ -90,12 +92,26 @@ class Wire:
             self._open -= {writer, back}
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take what comes and give it on; where the wire is slow, later, but no slower one after another."""
+        under_way: Pieces = asyncio.Queue()
+        await asyncio.gather(self._take(reader, under_way), self._give(under_way, writer))
+
+    async def _take(self, reader: asyncio.StreamReader, under_way: Pieces) -> None:
+        clock = asyncio.get_running_loop().time
         with suppress(ConnectionError):
             while piece := await reader.read(BYTES_A_SECOND // 10 if self.state == "narrow" else PIECE):
                 if self.state == "narrow":
                     await asyncio.sleep(len(piece) / BYTES_A_SECOND)
-                elif self.state == "slow":
-                    await asyncio.sleep(LATENCY_S)
+                under_way.put_nowait((clock() + (LATENCY_S if self.state == "slow" else 0.0), piece))
+        under_way.put_nowait((0.0, b""))
+
+    async def _give(self, under_way: Pieces, writer: asyncio.StreamWriter) -> None:
+        clock = asyncio.get_running_loop().time
+        with suppress(ConnectionError):
+            due, piece = await under_way.get()
+            while piece:
+                await asyncio.sleep(max(0.0, due - clock()))
                 writer.write(piece)
                 await writer.drain()
+                due, piece = await under_way.get()
         writer.transport.abort()

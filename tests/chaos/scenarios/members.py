@@ -87,7 +87,7 @@ SCENARIO = Scenario(
     "One of three workers, or the worker of a process with its own lane, is stopped (SIGSTOP) for longer than its session and "
     "goes on, is asked to leave and comes back, or is killed and stays away until others have its partitions. One process keeps "
     "order and has attempts repeated, one keeps state. Asked: nothing lost, results of both in order, each event counted once.",
-    Form(4_500, 50, 6),
+    Form(3_600, 50, 6),
     Form(60_000, 50, 80),
     play,
     LAYOUT,
