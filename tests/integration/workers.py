@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, Message, Producer, TopicPartition
 
 from bridge import topics
 from bridge.cloudevents.kafka import headers_of, record_key
@@ -25,7 +25,6 @@ from bridge.domain.ids import event_key
 from bridge.executions import decode
 from bridge.kafka.admin import ensure_topics, result_topics
 from bridge.kafka.client import producing
-from bridge.kafka.groups import committed
 from bridge.settings import Settings
 from bridge.stack.keeper import Keeper
 from bridge.stack.ports import free_port
@@ -66,11 +65,13 @@ class Worker(Program):
     def settle(self, settings: Settings) -> None:
         """Wait until it has finished every event that there is."""
 
-        def done() -> bool:
-            assert self.running, self.last_words()
-            return settled(settings)
+        with settling(settings) as settled:
 
-        until(done, "everything is finished")
+            def done() -> bool:
+                assert self.running, self.last_words()
+                return settled()
+
+            until(done, "everything is finished")
 
     def ended(self) -> int:
         """Wait for its end; gives the exit code."""
@@ -183,22 +184,39 @@ def finished(settings: Settings) -> list[Execution]:
 
 def settled(settings: Settings) -> bool:
     """Say whether every event and redelivery is finished and committed: what it caused was stored before that."""
+    with settling(settings) as done:
+        return done()
 
-    def finished(topic: topics.Topic) -> bool:
-        done = committed(settings, topics.worker_group(settings), topic)
-        return all(done.get(partition, 0) >= end for partition, end in ends(settings, topic).items())
 
-    return all(finished(topic) for topic in (topics.EVENTS, topics.REDELIVERIES, topics.SURPLUS, topics.SIGNALS))
+@contextmanager
+def settling(settings: Settings) -> Iterator[Callable[[], bool]]:
+    """Give the question of `settled`, to be asked again and again at little cost."""
+    group, servers = topics.worker_group(settings), settings.kafka.bootstrap_servers
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False})
+    read = [(topic.name(settings), partition) for topic in topics.READ_BY_WORKERS for partition in range(settings.partitions)]
+
+    def done() -> bool:
+        committed = consumer.committed([TopicPartition(*one) for one in read], timeout=10)
+        finished = {(one.topic, one.partition): one.offset for one in committed if one.error is None}
+        ends = consumer.offsets_for_times([TopicPartition(*one, OFFSET_END) for one in read], timeout=10)
+        return all(one.error is None and max(0, finished.get((one.topic, one.partition), 0)) >= one.offset for one in ends)
+
+    try:
+        yield done
+    finally:
+        consumer.close()
 
 
 def kept(keeper: Keeper, settings: Settings) -> None:
     """Supervise until everything is finished, and the worker is well."""
 
-    def done() -> bool:
-        keeper.look()
-        return keeper.part.answers() and settled(settings)
+    with settling(settings) as settled:
 
-    until(done, "the worker is back and everything is finished")
+        def done() -> bool:
+            keeper.look()
+            return keeper.part.answers() and settled()
+
+        until(done, "the worker is back and everything is finished")
 
 
 def ends(settings: Settings, topic: topics.Topic) -> dict[int, int]:
@@ -212,11 +230,12 @@ def ends(settings: Settings, topic: topics.Topic) -> dict[int, int]:
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout_s
+    """Wait until a condition holds, asking the less often the longer that takes: the questions cost a broker something."""
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s until {what}"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"waited {timeout_s:.0f} s until {what}"
+        time.sleep(min(0.5, 0.05 + waited / 20))
 
 
 def forget_member(settings: Settings, slot: str = "0") -> None:
