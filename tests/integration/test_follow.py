@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer
 
 from bridge.kafka import follow
 from bridge.kafka.admin import ensure_topics
@@ -120,6 +120,31 @@ def test_a_restart_of_the_brokers_is_said_and_outlived(stack: StackOfTests, monk
         until(lambda: reader.count == 200, 30)
         assert reader.seen == in_order(settings, 200), "it went on where it stood"
         until(lambda: follower.current)
+
+
+def test_after_a_long_silence_another_consumer_goes_on_where_it_stood(
+    stack: StackOfTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Consumer] = []
+
+    def make(config: dict[str, object]) -> Consumer:
+        made.append(Consumer(config))
+        return made[-1]
+
+    for name, value in {"LOOK_EVERY_S": 0.3, "ASK_S": 0.3, "STALE_S": 1.0, "Consumer": make}.items():
+        monkeypatch.setattr(follow, name, value)
+    settings, reader = stack.settings(), Reader()
+    ensure_topics(settings)
+    write(settings, 0, 100)
+    with following(settings, reader) as follower:
+        assert follower.wait_current(20)
+        first = len(made)
+        stack.kafka.kill()
+        until(lambda: len(made) > first)
+        stack.kafka.start()
+        write(settings, 100, 100)
+        until(lambda: reader.count == 200, 30)
+        assert reader.seen == in_order(settings, 200)
 
 
 def test_brokers_that_are_silent_make_it_old(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:
