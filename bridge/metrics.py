@@ -165,7 +165,7 @@ PARTITION_OLDEST = Gauge(
 )
 STALLS = Counter(
     "evb_worker_stalls_total",
-    "Ends of this slot, over all its lives, because something stood still: head, commit, fetch, rebalance, recovery, mover, loop.",
+    "Ends of this slot, in all its lives, because something stood still: head, commit, fetch, rebalance, recovery, mover, loop.",
     ["reason"],
     registry=REGISTRY,
 )

@@ -28,7 +28,8 @@ Written by `make chaos` from the data of its run (`reliability.json`): do not ed
 
 Begun from {at} to {until} UTC, seed {seed} (`CHAOS_SEED` decides all times and loads), {minutes:.0f} min in all. Conditions:
 2 shared cores, a load average of {low:.0f} to {high:.0f} at the starts of the rows, so read what is lost before how fast it was;
-Kafka (one node) and Valkey of the embedded stack; the production processes, one `evb web` (in R two) and two `evb worker`;
+Kafka (one node) and Valkey of the embedded stack; the production processes, one `evb web` (in R two) and two `evb worker`
+(in C2m three, and one of a lane);
 {partitions} partitions, retry tiers {tiers}, the circuit breaker off, four tenants. The client repeats a request that was not
 answered, or answered 503, with the same id, and posts the events of one partition key one after another.
 """
