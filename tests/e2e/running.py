@@ -28,10 +28,11 @@ def patience(seconds: float) -> float:
 
 
 def wait_for(what: str, condition: Callable[[], Any], timeout_s: float = 40) -> Any:
-    deadline = time.monotonic() + timeout_s
+    began = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"{what}: not within {timeout_s} s"
+        time.sleep(min(0.5, 0.05 + waited / 20))
     return found
 
 

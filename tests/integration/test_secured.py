@@ -64,7 +64,7 @@ def test_the_whole_product_runs_with_nothing_but_settings(secured: SecuredStack,
         worker.kill()
 
 
-ALL_LINES = ("settings", "plugins", "kafka", "topics", "secrets", "worker", "redis", "view", "clock", "web")
+ALL_LINES = ("settings", "plugins", "kafka", "topics", "secrets", "worker", "redis", "memory", "view", "clock", "web")
 
 
 def outcome(web: Program, key: str) -> tuple[str, set[str]]:
