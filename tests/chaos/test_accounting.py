@@ -138,6 +138,8 @@ def test_what_is_repeated_or_tried_again_is_not_out_of_order() -> None:
     assert account(facts).wrong.keys() == {"result out of order"}
     facts.executed.insert(0, replace(facts.executed[7], status="pending"))
     assert not account(facts)
+    facts.sent[7] = replace(facts.sent[7], ordered=True)
+    assert account(facts).wrong.keys() == {"result out of order"}, "whoever keeps order keeps it then, too"
 
 
 def test_two_results_of_one_event_are_in_order() -> None:

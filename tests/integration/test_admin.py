@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import NewTopic
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.admin import await_topics, check_topics, client, ensure_topics, list_topics, result_topics
+from bridge.kafka.admin import await_topics, check_topics, client, ensure_topics, list_topics, result_topics, retry_topics
 from bridge.settings import Kafka
 from bridge.topics import EVENTS, EXECUTIONS, Topic, catalogue, results
 from tests.conftest import StackOfTests
@@ -83,3 +83,12 @@ def test_silent_brokers_are_unavailable(stack: StackOfTests, monkeypatch: pytest
     monkeypatch.setattr("bridge.kafka.admin.TIMEOUT_S", 0.3)
     with pytest.raises(BrokerUnavailable, match="does not answer"):
         check_topics(stack.settings(kafka=Kafka(bootstrap_servers="127.0.0.1:9")))
+
+
+def test_a_topic_that_only_looks_like_a_tiers_is_none(stack: StackOfTests) -> None:
+    settings = stack.settings()
+    ensure_topics(settings)
+    known, alien, admin = retry_topics(settings), f"{settings.topic_prefix}.retries.of-somebody", client(settings)
+    admin.create_topics([NewTopic(alien, 1, 1)])[alien].result(20)
+    await_topics(admin, [alien])
+    assert known == retry_topics(settings) != []

@@ -11,6 +11,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
@@ -23,10 +25,12 @@ from bridge.kafka.brokerless import Brokerless
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
 from bridge.kafka.progress import Progress
+from bridge.notifications import reader
 from bridge.settings import Kafka, Settings
 from tests.conftest import StackOfTests
 from tests.integration.emptied import Emptied
-from tests.integration.workers import site
+from tests.integration.workers import site, until
+from web import health
 
 pytestmark = pytest.mark.timeout(120)
 MANY, ASKED = 120, 8
@@ -100,6 +104,29 @@ def test_whoever_asks_goes_on_with_another_client(settings: Settings, way: Empti
     for witness in witnesses:
         asked(lambda one=witness: one.ask([place], 2), 1)
         assert witness.ask([place], 10)[place].end == 0
+
+
+async def test_readiness_and_feeds_go_on_with_another_client(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KAFKA_S", 0.3)
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
+    monkeypatch.setattr(reader, "ASK_S", 0.3)
+    services: Any = SimpleNamespace(settings=site(stack))
+    ready, feeds = health.Health(services, asyncio.get_running_loop()), reader.Reader(services.settings)
+    until(lambda: ready._ask_kafka().passed, "it is ready")
+    until(lambda: not asked(lambda: feeds.end("acme"), 1) and feeds._consumer, "feeds are read")
+    before = ready._admin, feeds._consumer
+    stack.kafka.freeze()
+    try:
+        assert not ready._ask_kafka().passed
+        with pytest.raises(BrokerUnavailable):
+            feeds.end("acme")
+    finally:
+        stack.kafka.thaw()
+    until(lambda: ready._ask_kafka().passed, "it is ready again")
+    until(lambda: not asked(lambda: feeds.end("acme"), 1) and feeds._consumer, "feeds are read again")
+    assert ready._admin is not before[0]
+    assert feeds._consumer is not before[1]
+    feeds.close()
 
 
 def statistics(*sources: str) -> str:

@@ -7,6 +7,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from bridge.sdk import Completed, Context, Event, NoConfig, Process
 from bridge.sdk.testing import event
 from bridge.settings import Settings
@@ -41,6 +43,18 @@ async def test_a_process_with_state_is_not_run_in_a_child_where_it_has_none() ->
     caller, ends, begun = Caller(asyncio.get_running_loop(), Settings()), list[object](), list[bool]()
     await caller.call_suspect(Keeping(), event("t"), NOTHING, ends.append, lambda: begun.append(True))
     assert (ends, begun) == ([Completed("here")], [True])
+
+
+@pytest.mark.parametrize(("isolation", "noted"), [("loop", ["e1"]), ("process", [])])
+async def test_only_what_runs_in_the_worker_itself_is_noted(isolation: str, noted: list[str]) -> None:
+    begun = list[str]()
+    journal = SimpleNamespace(begin=begun.append, suspects={})
+    caller = SimpleNamespace(call=lambda *_: None)
+    around: Any = SimpleNamespace(journal=journal, caller=caller, topics=SimpleNamespace(signals="x.signals"))
+    given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
+    process: Any = SimpleNamespace(name="p", state="", isolation=isolation)
+    Attempt(around, NOTHING, NOTHING, given, process, "e1", NOTHING)._call(NOTHING)
+    assert begun == noted
 
 
 async def test_suspects_that_wait_for_one_another_are_told_so() -> None:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from bridge.stack.programs import Program
+from processors.ending import DOUBT
 from processors.stream.app import SESSION_S
 from tests.chaos.ledger import KINDS, Kind
 from tests.chaos.product import PLUGIN, Layout
@@ -22,7 +23,6 @@ ORDER = (Kind("queue", 30, "completed", 1, ordered=True), COUNT, Kind("lane", 20
 ECHO = next(kind for kind in KINDS if kind.name == "echo")
 LONGER_S = SESSION_S + 2.0
 """Kafka has given the partitions to others by then."""
-DOUBT = 70
 
 Fault = Callable[[Stage, Program], Awaitable[object]]
 
