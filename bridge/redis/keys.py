@@ -24,7 +24,7 @@ The name of every key in Redis, once. Each begins with the installation's prefix
 | `<p>:<tenant>:feed:<source>:batch` | string | the batch that was given last, or up to where nothing lies |
 | `<p>:<tenant>:webhook:<id>` | sorted set | the executions that posted to it last, by the time of their last attempt |
 | `<p>:<tenant>:state:<state>:<key>` | string | `<version>|<JSON>`: what processes keep of the key; nothing: not any more |
-| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` |
+| `<p>:<tenant>:x:<execution id>` | string | `-1|<pointer>`, or `<offset>|<execution>`, or `<offset>+|<begun since>` (or `+e`) |
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 PENDING, DONE = "p", "d"
+
+BEGUN, BEGUN_OF_EVENT = "+", "+e"
+"""Marks of an attempt in progress; the second began from the event's own record, not from one that gives it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from bridge.domain.event import Event
 from bridge.domain.execution import Execution
 from bridge.domain.ids import execution_id
 from bridge.domain.view import EventSummary
-from bridge.redis.keys import Keys, event_member, execution_member, list_member, pointer
+from bridge.redis.keys import BEGUN, BEGUN_OF_EVENT, Keys, event_member, execution_member, list_member, pointer
 from bridge.redis.pipe import Argument
 from bridge.summaries import encode
 
@@ -27,11 +27,16 @@ def recorded(keys: Keys, tenant: str, name: str, correlation_id: str, offset: in
     return (b"R", where, offset, forget_s, value, keys.correlation(tenant, correlation_id), execution_member(name))
 
 
-def begun(keys: Keys, execution: Execution, value: bytes, forget_s: int) -> Operation:
-    """An attempt has begun, or the execution waits in a lane, and has no record yet; `value` is the execution's JSON."""
+def begun(keys: Keys, execution: Execution, value: bytes, forget_s: int, *, of_event: bool = False) -> Operation:
+    """
+    An attempt has begun, or the execution waits in a lane, and has no record yet; `value` is the execution's JSON.
+
+    `of_event`: it began from the event's own record, so nothing goes on with it once the router has finished with the event.
+    """
     name, tenant = execution.execution_id, execution.tenant
     cid = keys.correlation(tenant, execution.correlation_id)
-    return (b"S", keys.execution(tenant, name), execution.attempt, forget_s, value, cid, execution_member(name))
+    mark = BEGUN_OF_EVENT if of_event else BEGUN
+    return (b"S", keys.execution(tenant, name), execution.attempt, forget_s, mark, value, cid, execution_member(name))
 
 
 def expected(keys: Keys, summary: EventSummary, process: str, forget_s: int) -> Operation:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import hiredis
 
@@ -45,6 +45,13 @@ FAULT_PAUSE_S: Final = 5.0
 Describe = Callable[[], Execution]
 
 
+class Begun(NamedTuple):
+    """An attempt that has no record yet: what gives its execution, and whether it began from the event's own record."""
+
+    describe: Describe
+    of_event: bool
+
+
 class Projection:
     """
     One per worker process. `capacity` bounds the facts that wait, `capacity_bytes` their values.
@@ -62,8 +69,8 @@ class Projection:
         self._takeover = Takeover(pipe, settings, self._guard)
         self._passed: dict[Place, int] = {}
         self._news: set[Place] = set()
-        self._begun: dict[str, tuple[float, Describe]] = {}
-        self._running: dict[str, Describe] = {}
+        self._begun: dict[str, tuple[float, Begun]] = {}
+        self._running: dict[str, Begun] = {}
         self._writing = False
         self._epoch: bytes | None = None
         self._forget_s = int(time.time()) + self._keep_s
@@ -79,13 +86,14 @@ class Projection:
         """Count how often facts were dropped and the view declared lost."""
         return self._guard.holes
 
-    def started(self, execution_id: str, describe: Describe) -> None:
+    def started(self, execution_id: str, describe: Describe, *, of_event: bool) -> None:
         """
         Say that an attempt has begun.
 
-        `describe` gives the execution in progress; it is called on the loop, and only if no record follows soon.
+        `describe` gives the execution in progress; it is called on the loop, and only if no record follows soon. `of_event`: it
+        began from the event's own record; once the router has passed that, nobody goes on with it.
         """
-        self._begun[execution_id] = (time.monotonic(), describe)
+        self._begun[execution_id] = (time.monotonic(), Begun(describe, of_event))
 
     def waits(self, execution: Execution) -> None:
         """Say that Kafka has an execution in its process's own lane; what that lane's worker says of it is newer."""
@@ -186,21 +194,21 @@ class Projection:
     def _show_running(self) -> None:
         before = time.monotonic() - RUNNING_S
         long = []
-        for execution_id, (since, describe) in self._begun.items():  # in the order of their beginning
+        for execution_id, (since, begun) in self._begun.items():  # in the order of their beginning
             if since > before:
                 break
-            long.append((execution_id, describe))
-        for execution_id, describe in long:
+            long.append((execution_id, begun))
+        for execution_id, begun in long:
             del self._begun[execution_id]
-            self._running[execution_id] = describe
-            begun = describe()
-            fact = operations.begun(self._keys, begun, encode(begun), self._forget_s)
+            self._running[execution_id] = begun
+            execution = begun.describe()
+            fact = operations.begun(self._keys, execution, encode(execution), self._forget_s, of_event=begun.of_event)
             self._add(fact, SUMMARY_BYTES)
 
     def _say_again(self) -> None:
         """Say what no record in Kafka tells a rebuilt view."""
         self._news.update(self._passed)
-        running = {execution_id: (0.0, describe) for execution_id, describe in self._running.items()}
+        running = {execution_id: (0.0, begun) for execution_id, begun in self._running.items()}
         self._begun = running | self._begun
         self._running.clear()
         self._wake.set()

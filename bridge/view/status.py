@@ -21,7 +21,7 @@ from bridge.domain.errors import NotFound, TreeTooLarge, ViewUnavailable
 from bridge.domain.execution import Execution, Position
 from bridge.domain.limits import TREE_MEMBERS
 from bridge.domain.view import UNCONFIRMED_S, EventSummary, EventView, Tree, expected, in_order
-from bridge.redis.keys import Keys, read_known
+from bridge.redis.keys import BEGUN_OF_EVENT, Keys, read_known
 from bridge.redis.pipe import Pipe
 from bridge.redis.reading import PAGE_BYTES, Command, Turns, is_last, page, pages, read
 from bridge.settings import Settings
@@ -42,6 +42,13 @@ class Pointer(msgspec.Struct, frozen=True):
 _POINTER = msgspec.json.Decoder(Pointer)
 
 
+_OF_EVENT: Final = f"-1{BEGUN_OF_EVENT}|".encode()
+
+
+def _waits(position: Position, passed: Mapping[bytes, bytes]) -> bool:
+    return int(passed.get(b"%d" % position.partition, b"0")) <= position.offset
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """An event's entry; `position` is None while Kafka has not confirmed it."""
@@ -51,9 +58,7 @@ class _Found:
 
     def waits(self, passed: Mapping[bytes, bytes]) -> bool:
         """Whether the router has still to finish with the event, as far as `passed` knows."""
-        if self.position is None:
-            return True
-        return int(passed.get(b"%d" % self.position.partition, b"0")) <= self.position.offset
+        return self.position is None or _waits(self.position, passed)
 
 
 class StatusView:
@@ -101,13 +106,12 @@ class StatusView:
         where = self._keys.execution(tenant, execution_id)
         (value,) = await self._read([("GET", where)])
         pointer = _pointer(value)
-        if pointer is None:
+        if pointer is None and not value.startswith(_OF_EVENT):
             return _execution(value)
-        clock, entry, passed, value = await self._read(
-            [("TIME",), self._entry(tenant, pointer.event_key), self._passed, ("GET", where)]
-        )
+        key = pointer.event_key if pointer else _execution(value).event_key
+        clock, entry, passed, value = await self._read([("TIME",), self._entry(tenant, key), self._passed, ("GET", where)])
         found = self._found(entry, clock)
-        shown = _shown([(execution_id, value)], {pointer.event_key: found} if found else {}, _pairs(passed))
+        shown = _shown([(execution_id, value)], {key: found} if found else {}, _pairs(passed))
         if not shown:
             raise NotFound("No such execution.")
         return shown[0]
@@ -196,14 +200,20 @@ class StatusView:
 def _shown(
     states: Iterable[tuple[str, bytes | None]], events: Mapping[str, _Found], passed: Mapping[bytes, bytes]
 ) -> list[Execution]:
-    """Read executions; leave out the expected ones whose event the router has finished with, or that nobody knows."""
+    """
+    Read executions; leave out the expected ones whose event the router has finished with, or that nobody knows.
+
+    The same with one in progress of which no record came: its worker has died, and no later one had the process for the tenant.
+    """
     shown = []
     for execution_id, value in states:
         if value is None:
             continue
         pointer = _pointer(value)
         if pointer is None:
-            shown.append(_execution(value))
+            execution = _execution(value)
+            if not value.startswith(_OF_EVENT) or _waits(execution.event_position, passed):
+                shown.append(execution)
         elif (found := events.get(pointer.event_key)) is not None and found.waits(passed):
             position = found.position or Position("", -1, -1)
             shown.append(expected(found.summary, execution_id, pointer.process, position))

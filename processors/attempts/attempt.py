@@ -97,7 +97,7 @@ class Attempt(Succession):
     @property
     def elsewhere(self) -> bool:
         """Whether it belongs into the process's own lane, and this is not the worker of that."""
-        return self.process.lane == "own" and self.around.lane != self.process.name
+        return self.around.elsewhere(self.process)
 
     @property
     def silent(self) -> bool:
@@ -161,7 +161,8 @@ class Attempt(Succession):
             return
         self.started_ms = now
         if not self.silent:  # it may leave no record, and then nothing would ever take the status back
-            around.projection.started(self.execution_id, partial(records.execution, self, IN_PROGRESS))
+            begun = partial(records.execution, self, IN_PROGRESS)
+            around.projection.started(self.execution_id, begun, of_event=self.given.redelivery is None)
         self.state = around.states.of(self)
         context = self._context()
         if isinstance(context, Failure):

@@ -127,17 +127,21 @@ class Router:
         yield self._processes[RUNS], ids.execution_id(given.event.key, RUNS)
 
     def _executions_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
-        """Say which processes get the event, and what their executions are called."""
+        """
+        Say which processes get the event, and what their executions are called.
+
+        What belongs into a lane goes there also where its process was disabled: its worker knows the order that hangs on it.
+        """
         event, again = given.event, given.redelivery
         if again is None:
             for name in self._routing.processes_for(event.tenant, event.type, self._wanting):
                 yield self._processes[name], ids.execution_id(event.key, name)
         elif (process := self._processes.get(again.process)) is None:
             yield standins.unknown(again.process), again.execution_id
-        elif not self._routing.enabled(event.tenant, process.name, self._wanting[process.name]):
-            yield standins.disabled(process.name, process.version), again.execution_id
-        else:
+        elif self._around.elsewhere(process) or self._routing.enabled(event.tenant, process.name, self._wanting[process.name]):
             yield process, again.execution_id
+        else:
+            yield standins.disabled(process.name, process.version), again.execution_id
 
     def _attempt(self, attempt: Attempt) -> None:
         """Begin an attempt, unless it was made before; one that comes while the last one is being recorded follows that."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bridge import topics
 from bridge.redis.projection import Projection
 from bridge.registry.view import View
+from bridge.sdk.process import AnyProcess
 from bridge.settings import Settings
 from processors.attempts.breakers import Breakers
 from processors.attempts.contexts import Contexts
@@ -85,3 +86,7 @@ class Surroundings:
     room: Room
     shares: Mapping[str, Shares]
     states: States
+
+    def elsewhere(self, process: AnyProcess) -> bool:
+        """Say whether a process has a lane of its own, and this is not the worker of that."""
+        return process.lane == "own" and self.lane != process.name

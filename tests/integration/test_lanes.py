@@ -106,8 +106,8 @@ def test_what_waits_for_a_lane_without_a_worker_is_pending(stack: StackOfTests, 
     assert shown(settings, waiting) == after, "what has ended does not wait again"
 
 
-def shown(settings: Settings, events: list[Event]) -> list[Execution]:
-    """What look-ups say of the events' executions in their lane; those that they do not know are left out."""
+def shown(settings: Settings, events: list[Event], process: str = "lazy") -> list[Execution]:
+    """What look-ups say of the events' executions; those that they do not know are left out."""
 
     async def look() -> list[Execution]:
         pipe = Pipe(settings.redis, asyncio.get_running_loop())
@@ -116,7 +116,7 @@ def shown(settings: Settings, events: list[Event]) -> list[Execution]:
             status, found = StatusView(pipe, settings), []
             for one in events:
                 with suppress(NotFound, ViewUnavailable):
-                    found.append(await status.execution(one.tenant, ids.execution_id(one.key, "lazy")))
+                    found.append(await status.execution(one.tenant, ids.execution_id(one.key, process)))
             return found
         finally:
             await pipe.close()

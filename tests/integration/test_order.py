@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -10,14 +11,17 @@ import orjson
 import pytest
 
 from bridge import topics
+from bridge.credentials import Vault
 from bridge.domain import ids
 from bridge.domain.event import Event
 from bridge.domain.execution import Status
 from bridge.kafka.groups import owners
+from bridge.registry.session import changing
+from bridge.registry.tenants import set_process
 from bridge.settings import Settings
 from tests.chaos.topics import records
 from tests.conftest import StackOfTests
-from tests.integration.test_retries import final, histories
+from tests.integration.test_retries import disable, final, histories
 from tests.integration.test_worker_repeats import usage
 from tests.integration.workers import Sender, event, headers, site, until, working
 
@@ -106,3 +110,31 @@ def test_order_survives_another_workers_coming(stack: StackOfTests, tmp_path: Pa
     assert sorted(done(settings)) == sorted((f"k{n}", m) for n in range(settings.partitions) for m in (0, 1))
     assert all(of_key(settings, f"k{n}") == [0, 1] for n in range(settings.partitions))
     assert usage(settings) == {"acme": len(heads) + len(late)}, "what was counted is read again, too"
+
+
+async def enable(settings: Settings, tenant: str, process: str) -> None:
+    async with changing(settings) as changes:
+        await set_process(changes, Vault(settings.secret_keys.get_secret_value()), tenant, process, enabled=True)
+
+
+def test_a_lane_knows_of_the_end_of_what_was_disabled_while_it_waited(stack: StackOfTests, tmp_path: Path) -> None:
+    """The shared lane, to which a due attempt comes first, leaves the end to the lane's own worker: that holds the key back."""
+    settings, process = site(stack), "patient"
+    stuck, later = (event("patient.step", orjson.dumps({"n": n, "fails": 99 - 99 * n}), partitionkey="a") for n in range(2))
+    with (
+        working(stack, settings, tmp_path, processes=process),
+        working(stack, settings, tmp_path, processes=process, lane=process),
+    ):
+        sender = Sender(settings)
+        sender.send(stuck)
+        sender.flush()
+        until(lambda: histories(settings), "the first attempt has failed")
+        asyncio.run(disable(settings, "acme", process))
+        until(lambda: final(settings, [stuck], process), "the disabled one has ended")
+        asyncio.run(enable(settings, "acme", process))
+        sender.send(later)
+        sender.flush()
+        until(lambda: final(settings, [later], process), "nothing holds the key back any more", 15)
+    told = histories(settings)
+    assert told[ids.execution_id(stuck.key, process)][-1].status is Status.SKIPPED
+    assert [e.status for e in told[ids.execution_id(later.key, process)]] == [Status.COMPLETED], "it waited for nobody"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bridge.domain.execution import Execution, Position, Status
 from bridge.executions import decode, encode
 from bridge.redis import operations
-from bridge.redis.keys import Keys
+from bridge.redis.keys import BEGUN, BEGUN_OF_EVENT, Keys
 from bridge.redis.pipe import Pipe
 from bridge.redis.projection import Projection
 from bridge.redis.scripts import script
@@ -132,8 +132,8 @@ async def test_only_an_execution_that_takes_long_is_shown_in_progress(view: View
         described.append(execution.execution_id)
         return execution
 
-    view.projection.started(quick.execution_id, lambda: describe(quick))
-    view.projection.started(slow.execution_id, lambda: describe(slow))
+    view.projection.started(quick.execution_id, lambda: describe(quick), of_event=False)
+    view.projection.started(slow.execution_id, lambda: describe(slow), of_event=False)
     finished = replace(quick, status=Status.COMPLETED)
     view.record(finished, 1)
     await view.shows(slow, f"-1+|{encode(slow).decode()}")
@@ -146,9 +146,9 @@ async def test_an_attempt_that_begins_again_is_shown_over_the_record_of_the_one_
     first = make_execution(event, AT, Status.PENDING, attempt=1)
     second = make_execution(event, AT, Status.IN_PROGRESS, attempt=2)
     view.record(first, 8)
-    view.projection.started(second.execution_id, lambda: second)
+    view.projection.started(second.execution_id, lambda: second, of_event=False)
     await view.shows(second, f"8+|{encode(second).decode()}")
-    view.projection.started(first.execution_id, lambda: replace(first, status=Status.IN_PROGRESS))
+    view.projection.started(first.execution_id, lambda: replace(first, status=Status.IN_PROGRESS), of_event=False)
     last = make_execution(event, AT, attempt=2)
     view.record(last, 9)
     await view.shows(last, f"9|{encode(last).decode()}")
@@ -217,7 +217,7 @@ async def test_facts_wait_for_a_redis_that_is_away_for_a_moment(tmp_path: Path, 
 
 async def test_a_new_epoch_is_told_what_no_record_says(view: View) -> None:
     running = make_execution(make_event(8), AT, Status.IN_PROGRESS)
-    view.projection.started(running.execution_id, lambda: running)
+    view.projection.started(running.execution_id, lambda: running, of_event=False)
     view.projection.passed(2, 40)
     await view.shows(running, f"-1+|{encode(running).decode()}")
     view.outside.delete(*view.outside.keys(f"{view.keys.prefix}:*"))
@@ -261,7 +261,7 @@ def test_the_order_in_which_facts_come_does_not_matter(stack: StackOfTests, hist
 def _operation(keys: Keys, event: Any, said: Said) -> operations.Operation:
     execution = _execution(event, said)
     if said.offset is None:
-        return operations.begun(keys, execution, encode(execution), FOREVER)
+        return operations.begun(keys, execution, encode(execution), FOREVER, of_event=said.attempt == 1)
     return operations.recorded(
         keys, "acme", execution.execution_id, execution.correlation_id, said.offset, encode(execution), FOREVER
     )
@@ -278,7 +278,8 @@ def _expected(event: Any, history: list[Said]) -> str | None:
     begun = max((said for said in history if said.offset is None), key=lambda said: said.attempt, default=None)
     last = max(records, key=lambda said: said.offset or 0, default=None)
     if begun is not None and (last is None or begun.attempt > last.attempt):
-        return f"{-1 if last is None else last.offset}+|{encode(_execution(event, begun)).decode()}"
+        mark = BEGUN_OF_EVENT if begun.attempt == 1 else BEGUN
+        return f"{-1 if last is None else last.offset}{mark}|{encode(_execution(event, begun)).decode()}"
     return f"{last.offset}|{encode(_execution(event, last)).decode()}" if last else None
 
 

@@ -103,6 +103,25 @@ async def test_what_the_router_did_not_choose_is_shown_until_it_has_passed_the_e
         await desk.status.execution("acme", execution_id(event.key, "audit"))
 
 
+async def test_what_a_dead_worker_had_begun_is_shown_until_the_router_has_passed_the_event(desk: Desk) -> None:
+    """Nobody goes on with it then: an attempt that is begun again from the event has its record before that."""
+    event = make_event(15)
+    await desk.accept(event, desk.at(5), ())
+    begun = {name: make_execution(event, desk.at(5), Status.IN_PROGRESS, process=name) for name in ("of-event", "of-replay")}
+    for name, execution in begun.items():
+        fact = operations.begun(desk.keys, execution, encode(execution), FOREVER, of_event=name == "of-event")
+        await desk.write([fact])
+    await desk.passed(1, 5)
+    assert set(states(await desk.status.event("acme", event.key))) == set(begun)
+    assert await desk.status.execution("acme", begun["of-event"].execution_id) == begun["of-event"]
+    await desk.passed(1, 6)
+    assert set(states(await desk.status.event("acme", event.key))) == {"of-replay"}
+    assert (await desk.status.correlation("acme", event.key)).executions == (begun["of-replay"],)
+    with pytest.raises(NotFound):
+        await desk.status.execution("acme", begun["of-event"].execution_id)
+    assert await desk.status.execution("acme", begun["of-replay"].execution_id) == begun["of-replay"]
+
+
 async def test_an_execution_is_found_expected_and_done(desk: Desk) -> None:
     event = make_event(3)
     await desk.accept(event, desk.at(9))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from bridge.redis.keys import Keys
 from bridge.settings import Settings
 from bridge.view.rebuild import rebuild
 from tests.conftest import StackOfTests, as_environ
+from tests.integration.test_lanes import shown
+from tests.integration.test_retries import disable
 from tests.integration.workers import Aftermath, Sender, Worker, ends, event, forget_member, site, until
 
 KILLS = 3
@@ -140,3 +143,22 @@ def test_what_a_dead_worker_did_not_tell_the_view_is_told_by_the_next_one(stack:
             until(lambda: outside.mget(names) == before, "the view has everything again")
     finally:
         worker.kill()
+
+
+def test_what_a_dead_worker_had_begun_and_nobody_goes_on_with_is_not_in_progress(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack)
+    sender, worker, slow = Sender(settings), Worker(stack, settings, tmp_path), event("slow.now", b'{"seconds": 4, "n": 0}')
+    rebuild(settings)
+    try:
+        sender.send(slow)
+        sender.flush()
+        worker.start()
+        until(lambda: [one.status for one in shown(settings, [slow], "slow")] == [Status.IN_PROGRESS], "it is being run")
+        worker.kill()
+        asyncio.run(disable(settings, "acme", "slow"))
+        worker.start()
+        worker.settle(settings)
+        until(lambda: not shown(settings, [slow], "slow"), "nobody runs it any more")
+    finally:
+        worker.kill()
+    assert not Aftermath.of(settings).executions

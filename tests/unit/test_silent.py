@@ -13,7 +13,7 @@ from processors.attempts import attempt as module
 from processors.attempts.attempt import Attempt
 
 
-@pytest.mark.parametrize(("topic", "shown"), [("x.signals", []), ("x.events", ["e1"])])
+@pytest.mark.parametrize(("topic", "shown"), [("x.signals", []), ("x.events", ["e1 True"])])
 async def test_what_may_leave_no_record_is_not_shown_in_progress(
     monkeypatch: pytest.MonkeyPatch, topic: str, shown: list[str]
 ) -> None:
@@ -21,7 +21,7 @@ async def test_what_may_leave_no_record_is_not_shown_in_progress(
     nothing: Any = None
     around: Any = SimpleNamespace(
         topics=SimpleNamespace(signals="x.signals"),
-        projection=SimpleNamespace(started=lambda execution_id, _: told.append(execution_id)),
+        projection=SimpleNamespace(started=lambda execution_id, _, of_event: told.append(f"{execution_id} {of_event}")),
         states=SimpleNamespace(of=lambda _: nothing),
     )
     monkeypatch.setattr(module, "hold", lambda *_: None)

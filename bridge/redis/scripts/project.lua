@@ -4,7 +4,7 @@
 -- KEYS  epoch, passed
 -- ARGV  operations one after another, each a letter and its fields; times `at` are when the key may be forgotten (s):
 --   R key offset at value cid member               an execution's record at this offset
---   S key attempt at value cid member              an attempt has begun and has no record yet
+--   S key attempt at mark value cid member         an attempt has begun and has no record yet; the mark says what it began from
 --   X key at pointer cid member                    an execution is expected
 --   E key partition offset ms at summary cid member idkey event_key correlation_id
 --                                                  an event's record; no idkey where the event was born here
@@ -29,7 +29,7 @@ end
 
 -- The offset that an execution's value stands for, and '+' if it is an attempt in progress; nil where there is none.
 local function standing(key)
-  local offset, running = string.match(redis.call('GETRANGE', key, 0, 24), '^(%-?%d+)(%+?)|')
+  local offset, running = string.match(redis.call('GETRANGE', key, 0, 24), '^(%-?%d+)(%+?)e?|')
   return offset, running
 end
 
@@ -51,10 +51,10 @@ local function record(key, offset, at, value)
   redis.call('SET', key, offset .. '|' .. value, 'EXAT', at)
 end
 
-local function begin(key, attempt, at, value)
+local function begin(key, attempt, at, mark, value)
   local known, running = standing(key)
   if known and (known ~= '-1' or running == '+') and attempt_in(redis.call('GET', key)) >= tonumber(attempt) then return end
-  redis.call('SET', key, (known or '-1') .. '+|' .. value, 'EXAT', at)
+  redis.call('SET', key, (known or '-1') .. mark .. '|' .. value, 'EXAT', at)
 end
 
 local function newer(position, partition, offset)
@@ -97,9 +97,9 @@ while i <= n do
     join(a[i + 5], a[i + 6], tonumber(a[i + 3]))
     i = i + 7
   elseif op == 'S' then
-    begin(a[i + 1], a[i + 2], a[i + 3], a[i + 4])
-    join(a[i + 5], a[i + 6], tonumber(a[i + 3]))
-    i = i + 7
+    begin(a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5])
+    join(a[i + 6], a[i + 7], tonumber(a[i + 3]))
+    i = i + 8
   elseif op == 'P' then
     pass(a[i + 1], a[i + 2])
     i = i + 3
