@@ -121,7 +121,8 @@ def ended_after(house: House, done: int, number: signal.Signals, *arguments: str
         assert "result" not in said, "it was done before it could be ended"
         if (count := said.get("progress", {}).get("done", 0)) >= done:
             process.send_signal(number)
-            _, err = process.communicate(timeout=30)
+            rest, err = process.communicate(timeout=30)
+            assert '"result"' not in rest, f"it went on to its end after {number.name}: {rest[-500:]}"
             return count, process.returncode, err
     raise AssertionError(f"it ended early: {process.communicate()[1]}")
 
