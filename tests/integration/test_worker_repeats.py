@@ -147,7 +147,8 @@ def test_what_a_dead_worker_did_not_tell_the_view_is_told_by_the_next_one(stack:
 
 def test_what_a_dead_worker_had_begun_and_nobody_goes_on_with_is_not_in_progress(stack: StackOfTests, tmp_path: Path) -> None:
     settings = site(stack)
-    sender, worker, slow = Sender(settings), Worker(stack, settings, tmp_path), event("slow.now", b'{"seconds": 4, "n": 0}')
+    sender, worker = Sender(settings), Worker(stack, settings, tmp_path)
+    slow, other = (event("slow.now", b'{"seconds": %d, "n": 0}' % s, tenant) for tenant, s in (("acme", 4), ("beta", 0)))
     rebuild(settings)
     try:
         sender.send(slow)
@@ -156,9 +157,11 @@ def test_what_a_dead_worker_had_begun_and_nobody_goes_on_with_is_not_in_progress
         until(lambda: [one.status for one in shown(settings, [slow], "slow")] == [Status.IN_PROGRESS], "it is being run")
         worker.kill()
         asyncio.run(disable(settings, "acme", "slow"))
+        sender.send(other)  # its status tells that the view answers
+        sender.flush()
         worker.start()
         worker.settle(settings)
-        until(lambda: not shown(settings, [slow], "slow"), "nobody runs it any more")
+        until(lambda: [one.tenant for one in shown(settings, [slow, other], "slow")] == ["beta"], "nobody runs it any more")
     finally:
         worker.kill()
-    assert not Aftermath.of(settings).executions
+    assert list(Aftermath.of(settings).executions) == [ids.execution_id(other.key, "slow")]
