@@ -12,7 +12,6 @@ from bridge.sdk.testing import event
 from processors.attempts import attempt as module
 from processors.attempts.attempt import Attempt
 
-
 AGAIN = SimpleNamespace(attempt=1)
 
 
