@@ -7,6 +7,7 @@ its own that each call of `stack.settings()` gives.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ from bridge.stack.stack import Stack
 
 USES_STACK = "stack"
 WHOLE = ("chaos", "docs", "e2e")
+
+# What a script starts in its background ignores Ctrl-C, and so would every command that a test starts and means to end by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of what is tested: nothing here is judged by the time that an example takes.
 configure.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,8 +2,9 @@
 """
 `python -m tests.chaos [--long] [C0 C1 … [--keep]]`: play the matrix or rows of it and print the table.
 
-A whole every-change run is kept in `docs/`; `--keep` puts single rows in the place of the kept ones. Rows of the long tier alone
-are played with `--long`, or in their small form where they are named; they are never kept.
+Rows that mostly wait are played last, two at a time. A whole every-change run is kept in `docs/`; `--keep` puts single rows in
+the place of the kept ones. Rows of the long tier alone are played with `--long`, or in their small form where they are named;
+they are never kept.
 
 `CHAOS_SEED` decides all times. Exit code 1: a row missed what is asked, or the check did not see a planted fault.
 """
@@ -14,6 +15,7 @@ import asyncio
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 
 from tests.chaos import report
 from tests.chaos.planted import PLANTED, blind
@@ -31,7 +33,7 @@ def main() -> None:
     if unknown := set(names) - {scenario.id for scenario in all_}:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(scenario.id for scenario in all_)}")
     chosen = [scenario for scenario in all_ if scenario.id in names] if names else all_ if long_ else ALL
-    rows = [_play(scenario, long_) for scenario in chosen]
+    rows = asyncio.run(_play_all(chosen, long_))
     report.show(rows)
     if not long_ and (not names or "--keep" in sys.argv):
         there = {row.id: row for row in report.kept()} if names else {}
@@ -40,11 +42,24 @@ def main() -> None:
     sys.exit(any(row.missed for row in rows))
 
 
-def _play(scenario: Scenario, long_: bool) -> Row:
+async def _play_all(chosen: Sequence[Scenario], long_: bool) -> list[Row]:
+    """Play all, and give their rows in the same order."""
+    rows = {scenario.id: await _play(scenario, long_) for scenario in chosen if not scenario.waits}
+    two = asyncio.Semaphore(2)
+
+    async def beside_another(scenario: Scenario) -> None:
+        async with two:
+            rows[scenario.id] = await _play(scenario, long_)
+
+    await asyncio.gather(*(beside_another(scenario) for scenario in chosen if scenario.waits))
+    return [rows[scenario.id] for scenario in chosen]
+
+
+async def _play(scenario: Scenario, long_: bool) -> Row:
     form = scenario.large if long_ else scenario.small
     print(f"== {scenario.id}: {scenario.fault} ({form.events:,} events, seed {SEED})", flush=True)
     try:
-        row, facts = asyncio.run(run(scenario, form, SEED))
+        row, facts = await run(scenario, form, SEED)
     except Exception as err:  # noqa: BLE001  the edge: this one has failed, the others are played all the same
         traceback.print_exc()
         return Row(scenario.id, scenario.fault, form.times, form.events, drain_s=None, missed=[f"{type(err).__name__}: {err}"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +27,8 @@ HEADER = """\
 
 Written by `make chaos` from the data of its run (`reliability.json`): do not edit it.
 
-Begun from {at} to {until} UTC, seed {seed} (`CHAOS_SEED` decides all times and loads), {minutes:.0f} min in all. Conditions:
+From {at} to {until} UTC, seed {seed} (`CHAOS_SEED` decides all times and loads); rows that mostly wait ({waiting}) are played two
+at a time. Conditions:
 2 shared cores, a load average of {low:.0f} to {high:.0f} at the starts of the rows, so read what is lost before how fast it was;
 Kafka (one node) and Valkey of the embedded stack; the production processes, one `evb web` (in R two) and two `evb worker`
 (in C2m three, and one of a lane);
@@ -83,14 +85,19 @@ def kept() -> list[Row]:
     return [Row(**row) for row in json.loads(DATA.read_text())]
 
 
+def _ended(row: Row) -> str:
+    """Give when a row ended; one that failed on its way does not tell when it began."""
+    return str(datetime.fromisoformat(row.at) + timedelta(seconds=round(row.took_s)))
+
+
 def page(rows: Sequence[Row]) -> str:
     """Give the page of a run."""
     what = {scenario.id: scenario.what for scenario in ALL}
-    loads, seconds = [row.load for row in rows], sum(row.took_s for row in rows)
-    span = {"low": min(loads), "high": max(loads), "minutes": seconds / 60}
+    loads = [row.load for row in rows]
+    span = {"low": min(loads), "high": max(loads), "waiting": ", ".join(scenario.id for scenario in ALL if scenario.waits)}
     said = HEADER.format(
-        at=min(r.at for r in rows),
-        until=max(r.at for r in rows)[-5:],
+        at=min(row.at for row in rows if row.at),
+        until=max(_ended(row) for row in rows if row.at),
         seed=rows[0].seed,
         partitions=PARTITIONS,
         tiers=TIERS,

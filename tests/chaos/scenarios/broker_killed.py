@@ -35,4 +35,5 @@ SCENARIO = Scenario(
     Form(5_000, 75, 7),
     Form(100_000, 75, 40),
     play,
+    waits=True,
 )

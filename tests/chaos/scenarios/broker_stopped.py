@@ -85,4 +85,5 @@ SCENARIO = Scenario(
     Form(4_000, 50, 5),
     Form(60_000, 50, 30),
     play,
+    waits=True,
 )

@@ -92,4 +92,5 @@ SCENARIO = Scenario(
     play,
     LAYOUT,
     (ECHO, *ORDER),
+    waits=True,
 )

@@ -72,4 +72,5 @@ SCENARIO = Scenario(
     Form(60_000, 50, 30),
     play,
     layout=CHAOS.wired(),
+    waits=True,
 )

@@ -110,7 +110,7 @@ class Stage:
         self.row.drain_s = None if last is None else max(0.0, last - ended)
         self.asked(last is not None and last - ended <= self.patience_s, f"not everything ended within {self.patience_s:.0f} s")
         facts = await self._gather(sent, bootstrap, prefix)
-        findings = account(facts)
+        findings = await asyncio.to_thread(account, facts)
         if findings.wrong.keys() == {BEHIND}:
             facts, findings = await self._rebuilt(facts, len(findings.wrong[BEHIND]))
         self.facts = facts
@@ -186,12 +186,14 @@ class Scenario:
     play: Play
     layout: Layout = CHAOS
     kinds: Sequence[Kind] = KINDS
+    waits: bool = False
+    """It mostly waits, and times nothing finer than seconds: another such one is played beside it."""
 
 
 async def run(scenario: Scenario, form: Form, seed: int) -> tuple[Row, Facts | None]:
     """Play a scenario on a fresh product, and give its row and the facts that it rests on."""
     row = Row(scenario.id, scenario.fault, form.times, form.events, seed=seed, load=os.getloadavg()[0])
-    row.at = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    row.at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     began, data = time.monotonic(), Path(tempfile.mkdtemp(prefix=f"evb-{scenario.id.lower()}-"))
     stage: Stage | None = None
     try:

@@ -39,7 +39,7 @@ SCENARIO = Scenario(
     "kill -9 the web server",
     "By turns the whole of `evb web` and its serving process are killed and started again at once. "
     "Asked: nothing lost, ready again within 5 s.",
-    Form(6_000, 150, 10),
+    Form(10_000, 150, 10),
     Form(200_000, 150, 60),
     play,
 )
