@@ -20,6 +20,7 @@ from bridge.domain.errors import BridgeError, BrokerUnavailable, Quota, TooLarge
 from bridge.domain.limits import RECORD_BYTES
 from bridge.intake.breaker import Breaker
 from bridge.kafka.producer import LoopProducer
+from bridge.kafka.reports import IMPLIED
 from bridge.redis.gate import Entrant
 from bridge.redis.settlement import Settlement
 
@@ -29,7 +30,9 @@ Entry = tuple[tuple[bytes | None, ...], tuple[Quota, ...]]
 """What was known of each event before (None: it is new and Kafka has it now), and what is left of the rate windows."""
 
 
-UNSURE = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT})
+UNSURE = frozenset(
+    {KafkaError._MSG_TIMED_OUT, KafkaError.REQUEST_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT, IMPLIED.code()}
+)
 """After these nobody knows whether Kafka has the record; the view was told that it has not."""
 
 

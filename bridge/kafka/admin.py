@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
@@ -24,6 +24,7 @@ from bridge.topics import REGISTRY, RUNS, TAKEN, Topic, catalogue, state
 
 T = TypeVar("T")
 TIMEOUT_S = 15.0
+ANSWER_S = 2.0  # in which a leader says where its partitions end
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +68,62 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
     # every process begins with the registry.
     registry = [one for one in missing if one.topic == REGISTRY.name(settings)]
     for batch in (registry, [one for one in missing if one not in registry]):
-        _create(admin, batch, created, faults)
+        if late := _create(admin, batch, created, faults):
+            admin = client(settings)  # that one may have forgotten every broker (`bridge.kafka.brokerless`)
+            late = _create(admin, late, created, faults)
+        if late:
+            raise BrokerUnavailable(f"Kafka does not create {', '.join(one.topic for one in late)} in time.")
     if faults:
         raise Misconfigured(*faults, "Create them by hand, or give the user of EVB_KAFKA__SASL_USERNAME the right to.")
-    await_topics(admin, topics)
+    await_topics(settings, topics)
     return created
 
 
-def _create(admin: Admin, missing: list[NewTopic], created: list[str], faults: list[str]) -> None:
+def _create(admin: Admin, missing: list[NewTopic], created: list[str], faults: list[str]) -> list[NewTopic]:
+    """Create topics, and give those of which nobody said anything in time."""
     if not missing:
-        return
+        return []
+    late = set[str]()
     for name, made in admin.create_topics(missing, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
         try:
             _result(made)
             created.append(name)
         except KafkaException as err:
-            if err.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            if (code := err.args[0].code()) == KafkaError._TIMED_OUT:
+                late.add(name)
+            elif code != KafkaError.TOPIC_ALREADY_EXISTS:
                 faults.append(f"{name} could not be created: {err.args[0].str()}.")
+    return [one for one in missing if one.topic in late]
 
 
-def await_topics(admin: Admin, names: Iterable[str]) -> None:
+def await_topics(settings: Settings, names: Iterable[str]) -> None:
     """
-    Return once every partition of these topics has a leader: a broker hears of a topic later than who created it.
+    Return once the leader of every partition of these topics answers for it.
 
+    Brokers hear of a topic later than who created it, name its leaders then, and make its partitions after that.
     Raises: BrokerUnavailable where that takes longer than 15 s.
     """
     wanted, deadline = set(names), time.monotonic() + TIMEOUT_S
-    while missing := wanted - _known(admin).usable:
-        if time.monotonic() > deadline:
-            raise BrokerUnavailable(f"Kafka created {', '.join(sorted(missing))}, and has no leader for it.")
-        time.sleep(0.02)
+    admin = client(settings)
+    consumer = Consumer(connection(settings) | {"group.id": "unused"})  # it never joins; the other client may crash (0060)
+    try:
+        while missing := wanted - _led(consumer, _known(admin), wanted):
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"Kafka created {', '.join(sorted(missing))}, and has no leader for it.")
+            time.sleep(0.02)
+    finally:
+        consumer.close()
+
+
+def _led(consumer: Consumer, known: _Cluster, names: set[str]) -> set[str]:
+    """Give the topics of which every partition's leader says where it ends."""
+    there = names & known.usable
+    asked = [TopicPartition(name, number, OFFSET_END) for name in there for number in range(known.topics[name].partitions)]
+    try:
+        found = consumer.offsets_for_times(asked, timeout=ANSWER_S) if asked else []
+    except KafkaException:  # nobody has answered in time
+        return set()
+    return there - {one.topic for one in found if one.error is not None}
 
 
 def list_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[TopicState]:

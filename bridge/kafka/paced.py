@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from bridge.domain.errors import BrokerUnavailable
 from bridge.domain.limits import MIB
 from bridge.kafka.client import producing
+from bridge.kafka.reports import fault
 from bridge.settings import Settings
 
 DEFAULT_RATE: Final = 200.0
@@ -121,8 +122,8 @@ class Paced:
     def _write(self, chain: tuple[Record, ...], number: int) -> None:
         record = chain[number]
 
-        def reported(error: KafkaError | None, _: Message) -> None:
-            self._reported.append((error, chain, number))
+        def reported(error: KafkaError | None, message: Message) -> None:
+            self._reported.append((fault(error, message), chain, number))
 
         options: dict[str, Any] = {"headers": record.headers, "on_delivery": reported, "timestamp": record.timestamp_ms}
         try:

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, Message, Producer
 
 from bridge.kafka.brokerless import Brokerless
+from bridge.kafka.reports import fault
 
 Report = Callable[[KafkaError | None, Message], None]
 Headers = list[tuple[str, bytes]]
@@ -66,7 +67,7 @@ class LoopProducer:
         """
 
         def reported(error: KafkaError | None, message: Message) -> None:
-            self._reports.append((report, error, message))
+            self._reports.append((report, fault(error, message), message))
 
         given: Any = headers  # its stub wants a list that may hold other values too
         to = ANY_PARTITION if partition is None else partition

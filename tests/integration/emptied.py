@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from bridge.stack.ports import LOOPBACK, free_port
@@ -53,10 +53,15 @@ class Emptied:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: dict[int, bool]) -> None:
         async for frame in _frames(reader):
-            kind, version, number = struct.unpack_from(">hhi", frame)
-            asked[number] = kind == METADATA and version >= FLEXIBLE
-            writer.write(struct.pack(">i", len(frame)) + frame)
+            for request in self.passed_on(frame):
+                kind, version, number = struct.unpack_from(">hhi", request)
+                asked[number] = kind == METADATA and version >= FLEXIBLE
+                writer.write(struct.pack(">i", len(request)) + request)
         writer.close()
+
+    def passed_on(self, request: bytes) -> Sequence[bytes]:
+        """Give what the broker gets now that a client has sent a request."""
+        return (request,)
 
     async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: dict[int, bool]) -> None:
         async for frame in _frames(reader):

@@ -6,10 +6,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.kafka.admin import await_topics, check_topics, client, ensure_topics, list_topics, result_topics, retry_topics
+from bridge.kafka.client import connection
 from bridge.settings import Kafka
 from bridge.topics import EVENTS, EXECUTIONS, Topic, catalogue, results
 from tests.conftest import StackOfTests
@@ -37,6 +39,18 @@ def test_many_processes_may_create_the_topics_at_once(stack: StackOfTests) -> No
     assert sorted(name for names in created for name in names) == sorted(t.name(settings) for t in catalogue(settings))
 
 
+def test_what_was_created_can_be_used_at_once(stack: StackOfTests) -> None:
+    settings = stack.settings(partitions=16)
+    consumer = Consumer(connection(settings) | {"group.id": "unused"})
+    try:
+        names = ensure_topics(settings)
+        everywhere = [TopicPartition(name, number, OFFSET_END) for name in names for number in range(16)]
+        found = consumer.offsets_for_times(everywhere, timeout=10)
+    finally:
+        consumer.close()
+    assert [one for one in found if one.error is not None] == []
+
+
 def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> None:
     settings = stack.settings(retention_hours=5)
     wrong_cleanup = NewTopic(EXECUTIONS.name(settings), 4, 1, config=EVENTS.config(settings))
@@ -44,7 +58,7 @@ def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> 
     admin = client(settings)
     for made in admin.create_topics([wrong_cleanup, few_partitions]).values():
         made.result(timeout=20)
-    await_topics(admin, [EXECUTIONS.name(settings), EVENTS.name(settings)])
+    await_topics(settings, [EXECUTIONS.name(settings), EVENTS.name(settings)])
 
     found = {(w.topic.rpartition(".")[2], w.setting): w for w in check_topics(settings)}
 
@@ -90,5 +104,5 @@ def test_a_topic_that_only_looks_like_a_tiers_is_none(stack: StackOfTests) -> No
     ensure_topics(settings)
     known, alien, admin = retry_topics(settings), f"{settings.topic_prefix}.retries.of-somebody", client(settings)
     admin.create_topics([NewTopic(alien, 1, 1)])[alien].result(20)
-    await_topics(admin, [alien])
+    await_topics(settings, [alien])
     assert known == retry_topics(settings) != []

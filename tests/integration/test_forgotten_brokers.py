@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from bridge import topics
 from bridge.domain.errors import BrokerUnavailable
-from bridge.kafka.admin import client
+from bridge.kafka.admin import Admin, client, ensure_topics
 from bridge.kafka.brokerless import Brokerless
 from bridge.kafka.client import producing
 from bridge.kafka.producer import LoopProducer
@@ -104,6 +104,28 @@ def test_whoever_asks_goes_on_with_another_client(settings: Settings, way: Empti
     for witness in witnesses:
         asked(lambda one=witness: one.ask([place], 2), 1)
         assert witness.ask([place], 10)[place].end == 0
+
+
+def test_topics_are_created_by_another_client(settings: Settings, way: Emptied, monkeypatch: pytest.MonkeyPatch) -> None:
+    admins = [client(settings) for _ in range(MANY)]
+    for admin in admins:
+        admin.list_topics(timeout=10)
+    with_nobody(way, *(lambda one=one: one.list_topics(timeout=0.5) for one in admins))
+    lost = [one for one in admins if forgot(one)]
+    assert lost, "one of ten forgets every broker"
+    given = iter([lost[0]])
+    monkeypatch.setattr("bridge.kafka.admin.TIMEOUT_S", 3.0)
+    monkeypatch.setattr("bridge.kafka.admin.client", lambda settings: next(given, None) or client(settings))
+    other = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}-2"})
+    assert set(ensure_topics(other)) == {topic.name(other) for topic in topics.catalogue(other)}
+
+
+def forgot(admin: Admin) -> bool:
+    try:
+        admin.list_topics(timeout=1)
+    except KafkaException:
+        return True
+    return False
 
 
 async def test_readiness_and_feeds_go_on_with_another_client(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,7 @@ def own_topic(house: House) -> str:
     topic = f"shadow-{uuid.uuid4().hex[:6]}"
     admin = client(house.settings)
     admin.create_topics([NewTopic(topic, 3, 1)])[topic].result(15)
-    await_topics(admin, [topic])
+    await_topics(house.settings, [topic])
     return topic
 
 
