@@ -25,6 +25,8 @@ from bridge.topics import REGISTRY, RUNS, TAKEN, Topic, catalogue, state
 T = TypeVar("T")
 TIMEOUT_S = 15.0
 ANSWER_S = 2.0  # in which a leader says where its partitions end
+UNHEARD = frozenset({KafkaError._TIMED_OUT, KafkaError._DESTROY, KafkaError._TRANSPORT})
+"""Nobody has refused to create a topic; perhaps nobody was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _create(admin: Admin, missing: list[NewTopic], created: list[str], faults: l
             _result(made)
             created.append(name)
         except KafkaException as err:
-            if (code := err.args[0].code()) == KafkaError._TIMED_OUT:
+            if (code := err.args[0].code()) in UNHEARD:
                 late.add(name)
             elif code != KafkaError.TOPIC_ALREADY_EXISTS:
                 faults.append(f"{name} could not be created: {err.args[0].str()}.")
@@ -107,23 +109,25 @@ def await_topics(settings: Settings, names: Iterable[str]) -> None:
     admin = client(settings)
     consumer = Consumer(connection(settings) | {"group.id": "unused"})  # it never joins; the other client may crash (0060)
     try:
-        while missing := wanted - _led(consumer, _known(admin), wanted):
+        while unled := _unled(consumer, _known(admin), wanted):
             if time.monotonic() > deadline:
-                raise BrokerUnavailable(f"Kafka created {', '.join(sorted(missing))}, and has no leader for it.")
-            time.sleep(0.02)
+                why = ", ".join(sorted(set(unled.values())))
+                raise BrokerUnavailable(f"Kafka created {', '.join(sorted(unled))}, and no leader answers for it: {why}.")
+            time.sleep(0.02)  # brokers tell nobody when they are ready
     finally:
         consumer.close()
 
 
-def _led(consumer: Consumer, known: _Cluster, names: set[str]) -> set[str]:
-    """Give the topics of which every partition's leader says where it ends."""
+def _unled(consumer: Consumer, known: _Cluster, names: set[str]) -> dict[str, str]:
+    """Give the topics of which some partition's leader does not say where it ends, and why."""
     there = names & known.usable
     asked = [TopicPartition(name, number, OFFSET_END) for name in there for number in range(known.topics[name].partitions)]
     try:
         found = consumer.offsets_for_times(asked, timeout=ANSWER_S) if asked else []
-    except KafkaException:  # nobody has answered in time
-        return set()
-    return there - {one.topic for one in found if one.error is not None}
+    except KafkaException as err:
+        return dict.fromkeys(names, err.args[0].str())
+    unled = {one.topic: one.error.str() for one in found if one.error is not None}
+    return dict.fromkeys(names - there, "no leader is known") | unled
 
 
 def list_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[TopicState]:

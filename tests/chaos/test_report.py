@@ -26,7 +26,7 @@ def test_scenarios_of_the_long_tier_alone_are_named_without_a_result() -> None:
 
 def test_what_was_missed_is_said() -> None:
     first, *rest = report.kept()
-    page = report.page([replace(first, missed=["the moon is not blue"]), *rest])
+    page = report.page([replace(first, missed=["the moon is not blue"], at=""), *rest])
     assert "- **missed**: the moon is not blue" in page
     assert f"| {first.id} | {first.fault} |" in page
     assert "| missed |" in page

@@ -51,6 +51,12 @@ def test_what_was_created_can_be_used_at_once(stack: StackOfTests) -> None:
     assert [one for one in found if one.error is not None] == []
 
 
+def test_a_topic_that_nobody_leads_is_named_with_the_reason(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.kafka.admin.TIMEOUT_S", 1.0)
+    with pytest.raises(BrokerUnavailable, match="it-nowhere, and no leader answers for it: no leader is known"):
+        await_topics(stack.settings(), ["it-nowhere"])
+
+
 def test_everything_that_differs_is_named_with_its_cure(stack: StackOfTests) -> None:
     settings = stack.settings(retention_hours=5)
     wrong_cleanup = NewTopic(EXECUTIONS.name(settings), 4, 1, config=EVENTS.config(settings))
