@@ -4,22 +4,19 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bridge.cli.ending import Ending
 from bridge.cli.output import out
 from bridge.cli.target import DEFAULT_DATA
 from bridge.stack.found import DemoTenant, StackInfo
 from bridge.stack.supervisor import Supervisor
 
 app = typer.Typer()
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @app.command()
@@ -35,22 +32,14 @@ def dev(
     ] = None,
 ) -> None:
     """Run Kafka, Valkey, a worker, the web server and a demo tenant here, until Ctrl-C. What ends is started again."""
-    began, ended, starting = time.monotonic(), threading.Event(), True
-
-    def on_signal(*_: object) -> None:
-        again = ended.is_set()
-        ended.set()
-        if starting or again:  # while it keeps the parts alive, the event is enough, and the end is clean
-            raise KeyboardInterrupt
-
-    for number in ENDING:
-        signal.signal(number, on_signal)
+    began, ending = time.monotonic(), Ending()
+    ending.listen()
     supervisor = Supervisor(data, port, ready_file=ready_file, reset=reset, say=_say)
     try:
         info = supervisor.start()
-        starting = False
+        ending.starting = False
         _welcome(info, data, time.monotonic() - began)
-        supervisor.keep(ended)
+        supervisor.keep(ending.wait)
         _say("Ending…")
         supervisor.stop()
     finally:

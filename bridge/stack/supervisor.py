@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -94,11 +93,11 @@ class Supervisor:
         write(self.info, *self._files)
         return self.info
 
-    def keep(self, ended: threading.Event) -> None:
-        """Start again whatever ends, the reaper too, and keep the ready file current, until `ended` is set."""
+    def keep(self, ended: Callable[[float], bool]) -> None:
+        """Start again whatever ends, the reaper too, and keep the ready file current, until `ended`, which waits, is true."""
         keepers = [Keeper(part, self._say) for part in (self.stack.kafka, self.stack.valkey, *self.workers, self.web)]
         told = self.info.pids
-        while not ended.wait(LOOK_EVERY_S):
+        while not ended(LOOK_EVERY_S):
             for keeper in keepers:
                 keeper.look()
             if self.stack.family.look():
