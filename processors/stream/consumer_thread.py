@@ -74,6 +74,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             await super().on_thread_stop()
         except KafkaError as err:  # of a join that this very stop broke off; nothing was read yet that could be lost
             self.log.warning("The consumer left while it joined its group: %s", err)
+        except asyncio.CancelledError:
+            # aiokafka waits for each fetch that it cancels. One that rests after a failure, as all do while no broker is there,
+            # passes the cancellation on, and nobody would hear that this thread has ended.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            await self._ensure_consumer()._client.close()
 
     def _let_go(self) -> None:
         self._leaving = True

@@ -92,6 +92,27 @@ async def test_a_join_that_the_stop_breaks_off_is_one_line_in_the_log(caplog: py
     assert [record.getMessage() for record in caplog.records if "left while it joined" in record.getMessage()]
 
 
+async def test_a_fetch_that_rests_while_no_broker_is_there_does_not_hold_the_stop() -> None:
+    """aiokafka cancels it and waits for it; that it was cancelled must not count as the end of who waits."""
+    fetcher: Fetcher = Fetcher.__new__(Fetcher)
+    closed: list[str] = []
+
+    async def close_connections() -> None:
+        closed.append("connections")
+
+    async def run() -> None:
+        fetcher._closed, fetcher._fetch_waiters = False, set()
+        fetcher._fetch_task = asyncio.create_task(asyncio.sleep(10 * SOON_S))
+        fetcher._pending_tasks = {asyncio.create_task(asyncio.sleep(10 * SOON_S))}
+        await asyncio.sleep(0)
+
+    thread = await started(fetcher.close)
+    thread._consumer._client = SimpleNamespace(close=close_connections)
+    await thread.call_thread(run)
+    await asyncio.wait_for(thread.stop(), SOON_S)
+    assert closed == ["connections"]
+
+
 async def test_fetches_are_short_while_records_come_and_long_in_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[dict[object, object]] = [{}, {"some": "records"}, {}, {}]
     now, waits = [100.0], []
