@@ -61,8 +61,8 @@ class Follower:
         self._thread.start()
 
     def wait_current(self, timeout_s: float) -> bool:
-        """Wait until everything that is to be handled of what the topic held at the start was; says whether it was."""
-        return self._caught_up.wait(timeout_s)
+        """Wait, `close` at most, until everything that is to be handled of what the topic held at the start was; says whether."""
+        return self._caught_up.wait(timeout_s) and not self._closing.is_set()
 
     @property
     def current(self) -> bool:
@@ -80,8 +80,9 @@ class Follower:
         return self._fault
 
     def close(self) -> None:
-        """Stop and wait for the thread, for as long as one answer of the brokers may take."""
+        """Stop and wait for the thread, for as long as one answer of the brokers may take. Lets go of who waits."""
         self._closing.set()
+        self._caught_up.set()
         if self._thread.ident is not None:
             self._thread.join(2 * ASK_S)
 

@@ -189,3 +189,17 @@ def test_a_faulty_handler_gets_the_batch_again_and_is_never_taken_for_current(st
         reader.faulty = False
         until(lambda: follower.current, 20)
         assert reader.seen == in_order(settings, 80)
+
+
+def test_whoever_waits_for_it_is_let_go_when_it_is_closed(stack: StackOfTests) -> None:
+    """An interrupted command ends when its threads do, and one of them waits here."""
+    follower = Follower(stack.settings(), "not-there", Reader())
+    follower.start()
+    told: list[bool] = []
+    waiting = threading.Thread(target=lambda: told.append(follower.wait_current(60)))
+    waiting.start()
+    until(lambda: follower.fault != "it has not come to the end yet")
+    assert not told
+    follower.close()
+    waiting.join(5)
+    assert told == [False]
