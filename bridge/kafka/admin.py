@@ -25,8 +25,6 @@ from bridge.topics import REGISTRY, RUNS, TAKEN, Topic, catalogue, state
 T = TypeVar("T")
 TIMEOUT_S = 15.0
 ANSWER_S = 2.0  # in which a leader says where its partitions end
-UNHEARD = frozenset({KafkaError._TIMED_OUT, KafkaError._DESTROY, KafkaError._TRANSPORT})
-"""Nobody has refused to create a topic; perhaps nobody was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +70,31 @@ def ensure_topics(settings: Settings, extra: Iterable[Topic] = ()) -> list[str]:
     for batch in (registry, [one for one in missing if one not in registry]):
         if late := _create(admin, batch, created, faults):
             admin = client(settings)  # that one may have forgotten every broker (`bridge.kafka.brokerless`)
-            late = _create(admin, late, created, faults)
+            late = _create(admin, [one for one in batch if one.topic in late], created, faults)
         if late:
-            raise BrokerUnavailable(f"Kafka does not create {', '.join(one.topic for one in late)} in time.")
+            raise BrokerUnavailable(f"Kafka does not create {', '.join(late)}: {', '.join(sorted(set(late.values())))}.")
     if faults:
         raise Misconfigured(*faults, "Create them by hand, or give the user of EVB_KAFKA__SASL_USERNAME the right to.")
     await_topics(settings, topics)
     return created
 
 
-def _create(admin: Admin, missing: list[NewTopic], created: list[str], faults: list[str]) -> list[NewTopic]:
-    """Create topics, and give those of which nobody said anything in time."""
+def _create(admin: Admin, missing: list[NewTopic], created: list[str], faults: list[str]) -> dict[str, str]:
+    """Create topics, and give those of which no broker said anything, with what librdkafka says instead."""
     if not missing:
-        return []
-    late = set[str]()
+        return {}
+    late = {}
     for name, made in admin.create_topics(missing, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S).items():
         try:
             _result(made)
             created.append(name)
         except KafkaException as err:
-            if (code := err.args[0].code()) in UNHEARD:
-                late.add(name)
-            elif code != KafkaError.TOPIC_ALREADY_EXISTS:
-                faults.append(f"{name} could not be created: {err.args[0].str()}.")
-    return [one for one in missing if one.topic in late]
+            error = err.args[0]
+            if error.code() < KafkaError.UNKNOWN:  # the brokers' own words begin with that
+                late[name] = error.str()
+            elif error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                faults.append(f"{name} could not be created: {error.str()}.")
+    return late
 
 
 def await_topics(settings: Settings, names: Iterable[str]) -> None:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
-from bridge.kafka.admin import await_topics, check_topics, client, ensure_topics, list_topics, result_topics, retry_topics
+from bridge.kafka.admin import Admin, await_topics, check_topics, client, ensure_topics, list_topics, result_topics, retry_topics
 from bridge.kafka.client import connection
 from bridge.settings import Kafka
 from bridge.topics import EVENTS, EXECUTIONS, Topic, catalogue, results
@@ -49,6 +50,33 @@ def test_what_was_created_can_be_used_at_once(stack: StackOfTests) -> None:
     finally:
         consumer.close()
     assert [one for one in found if one.error is not None] == []
+
+
+class Deaf(Admin):
+    """Hears no broker when it creates topics."""
+
+    code = KafkaError._TRANSPORT
+
+    def create_topics(self, new_topics: list[Any], **options: Any) -> Any:
+        made: dict[str, Future[None]] = {one.topic: Future() for one in new_topics}
+        for one in made.values():
+            one.set_exception(KafkaException(KafkaError(self.code)))
+        return made
+
+
+@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._DESTROY_BROKER])
+def test_a_creation_that_no_broker_spoke_of_is_asked_again(
+    stack: StackOfTests, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    settings, clients = stack.settings(), [Deaf, Deaf, Admin]
+    monkeypatch.setattr(Deaf, "code", code)
+    monkeypatch.setattr("bridge.kafka.admin.client", lambda settings: clients.pop(0)(settings))
+    with pytest.raises(
+        BrokerUnavailable, match=f"Kafka does not create {settings.topic_prefix}.registry: {KafkaError(code).str()}"
+    ):
+        ensure_topics(settings)
+    clients[:] = [Deaf, Admin, Admin]
+    assert len(ensure_topics(settings)) == len(list(catalogue(settings)))
 
 
 def test_a_topic_that_nobody_leads_is_named_with_the_reason(stack: StackOfTests, monkeypatch: pytest.MonkeyPatch) -> None:
