@@ -67,10 +67,9 @@ def test_sigterm_ends_a_worker_that_is_done_while_kafka_is_away(stack: StackOfTe
     settings, taken = [_site(stack) for _ in range(WORKERS)], []
     for number in range(ROUNDS):
         with ExitStack() as running:
-            leaving = []
-            for n, one in enumerate(settings):
-                log = tmp_path / f"worker-{number}-{n}.log"
-                leaving.append(Leaving(one, running.enter_context(_worker(stack, one, log)), log))
+            leaving = [
+                running.enter_context(_idle(stack, one, tmp_path / f"worker-{number}-{n}.log")) for n, one in enumerate(settings)
+            ]
             for one in leaving:
                 _until(lambda one=one: b"The worker is ready" in one.log.read_bytes(), "it is ready")
             stack.kafka.kill()
@@ -87,10 +86,9 @@ def test_sigterm_ends_a_worker_that_is_still_starting(stack: StackOfTests, tmp_p
     settings = [_site(stack) for _ in range(WORKERS)]
     for number in range(ROUNDS):
         with ExitStack() as running:
-            leaving = []
-            for n, one in enumerate(settings):
-                log = tmp_path / f"worker-{number}-{n}.log"
-                leaving.append(Leaving(one, running.enter_context(_worker(stack, one, log)), log))
+            leaving = [
+                running.enter_context(_idle(stack, one, tmp_path / f"worker-{number}-{n}.log")) for n, one in enumerate(settings)
+            ]
             for n, one in enumerate(leaving):  # spread over the half second in which it joins its group and recovers its tables
                 _until(lambda one=one: b'"following"' in one.log.read_bytes(), "it runs")
                 time.sleep(0.3 * (n + number / ROUNDS))
@@ -128,7 +126,13 @@ def _site(stack: StackOfTests) -> Settings:
 @contextmanager
 def _leaving(stack: StackOfTests, log: Path) -> Iterator[Leaving]:
     settings = _site(stack)
-    with _worker(stack, settings, log) as worker, _load(settings):
+    with _idle(stack, settings, log) as one, _load(settings):
+        yield one
+
+
+@contextmanager
+def _idle(stack: StackOfTests, settings: Settings, log: Path) -> Iterator[Leaving]:
+    with _worker(stack, settings, log) as worker:
         yield Leaving(settings, worker, log)
 
 
