@@ -55,6 +55,7 @@ def _echo(bench: Bench) -> Rate:
     settings = bench.settings("bench-echo", out)
     preload(settings, EVENTS_MADE)
     environ = {"BROKER": bench.kafka, "TOPIC": EVENTS.name(settings), "OUT": out.name(settings), "GROUP": "bench-echo"}
+    environ |= {"FAUST_DATADIR": str(bench.stack.data / "echo")}  # else it makes a directory where the bench was called
     with bench.server("echo", [sys.executable, "-m", "bench.echo_app", "worker", "-l", "error"], 0, **environ) as server:
         return watch(bench, out.name(settings), server.pid)
 
