@@ -27,7 +27,7 @@ class Ending:
                 signal.signal(number, self._on_signal)
 
     def wait(self, seconds: float) -> bool:
-        """Let so much time pass; tells whether the end was asked for."""
+        """Let so much time pass, which no signal shortens; tells whether the end was asked for."""
         time.sleep(seconds)
         return self.asked
 

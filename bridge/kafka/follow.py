@@ -61,7 +61,7 @@ class Follower:
         self._thread.start()
 
     def wait_current(self, timeout_s: float) -> bool:
-        """Wait, `close` at most, until everything that is to be handled of what the topic held at the start was; says whether."""
+        """Wait until all that is to be handled of what the topic held at the start was, or until `close`; says whether it was."""
         return self._caught_up.wait(timeout_s) and not self._closing.is_set()
 
     @property
