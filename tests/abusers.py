@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
@@ -21,6 +22,9 @@ from pydantic import BaseModel
 from bridge.sdk import Completed, Context, Event, NoConfig, Outcome, Process, Rejected, Result, RetryLater, Skipped
 
 KEPT: list[Any] = []
+
+COMPLETED = Completed()
+"""Made while there is memory."""
 
 
 def fork(file: Path) -> None:
@@ -122,6 +126,20 @@ class Abuser(Process[Options]):
         KEPT.append(bytearray(56 << 20))
         while True:
             KEPT.append([len(KEPT)] * 100)
+
+    def fills(self, event: Event, context: Context[Options]) -> Outcome:
+        """Take the memory to the last byte, with pieces of every size, so that nothing can be made any more; then answer."""
+        ints: list[int | None] = [None] * 200_000
+        KEPT.extend([bytearray(50 << 20), ints, ()])
+        for size in (8000, 500, *range(60, -1, -1)):
+            padding = (None,) * size
+            with contextlib.suppress(MemoryError):
+                while True:
+                    KEPT[-1] = (KEPT[-1], *padding)
+        with contextlib.suppress(MemoryError):
+            for place in range(len(ints)):
+                ints[place] = place + 1000
+        return COMPLETED
 
     def prints(self, event: Event, context: Context[Options]) -> Outcome:
         chunk = b"x" * 2**20

@@ -30,7 +30,7 @@ from processors.outcomes import answers
 from processors.outcomes.verdicts import Failure, said
 
 ANSWERING_MB = 16
-"""What a child may take beyond its limit once the run is over, to say what came of it."""
+"""What a child may take beyond the limit of a run before and after it, to read the event and to say what came of it."""
 
 M_ARENA_MAX = -8
 """glibc's number of the setting; every arena that a thread gets would count with 64 MiB of addresses."""
@@ -61,8 +61,11 @@ class Wanted(NamedTuple):
 
 class _Served(NamedTuple):
     process: AnyProcess
-    memory: int
-    """The most bytes of address space; 0 where the system does not say how many the child has."""
+    running: tuple[int, int] | None
+    """The address space of a run; None where the system does not say how much the child has."""
+
+    answering: tuple[int, int]
+    """The address space between runs. Made beforehand: at the moment it is needed there may not be room for a tuple."""
 
 
 _wanted: list[Wanted] = []
@@ -92,29 +95,47 @@ def load(pickled: bytes) -> bytes:
             from bridge.egress import client  # noqa: F401  what the runs will need is there before the limit counts
     except BaseException as err:  # noqa: BLE001  the edge to foreign code: whatever the import does
         return answers.encode(Failure("crashed", f"a child process cannot load it: {said(err)}"))
-    memory = _address_space()
-    if memory:
-        memory += process.memory_mb * MIB
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory + ANSWERING_MB * MIB))
-    _served.append(_Served(process, memory))
+    taken = _address_space()
+    most = taken + process.memory_mb * MIB
+    at_all = most + ANSWERING_MB * MIB if taken else resource.RLIM_INFINITY
+    _served.append(_Served(process, (most, at_all) if taken else None, (at_all, at_all)))
     return b""
 
 
 def run(pickled: bytes) -> bytes:
-    """Run the process on one event; the answer is whether it left processes behind, and the outcome or failure."""
-    process, memory = _served[0]
+    """
+    Run the process on one event; the answer is whether it left processes behind, and the outcome or failure.
+
+    Where the last byte is taken, nothing may need one before the limit is up again: an exception that left this function would
+    send CPython 3.11 to 3.13 into an endless search for room to note its place in, and msgspec expects its buffer to be there.
+    """
+    process, running, answering = _served[0]
+    outcome: object = None
+    raised: BaseException | None = None
+    try:
+        _limit(process, running)
+        outcome = _outcome(process, Request(*pickle.loads(pickled)))  # noqa: S301  the worker's own bytes
+    except BaseException as err:  # noqa: BLE001  the edge: a process may raise anything
+        raised = err.with_traceback(None)  # which would keep every frame, and what they hold
+    resource.setrlimit(resource.RLIMIT_AS, answering)
+    return (LEFT if _has_children() else TIDY) + _answer(process, outcome, raised)
+
+
+def _limit(process: AnyProcess, running: tuple[int, int] | None) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = math.ceil(used.ru_utime + used.ru_stime + process.timeout_s) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
-    try:
-        answer = answers.encode(_outcome(process, Request(*pickle.loads(pickled))))  # noqa: S301  the worker's own bytes
-    except MemoryError:
-        if memory:
-            resource.setrlimit(resource.RLIMIT_AS, (memory + ANSWERING_MB * MIB,) * 2)
-        answer = answers.encode(Failure("out-of-memory", f"it needed more than its {process.memory_mb} MB"))
-    except BaseException as err:  # noqa: BLE001  the edge: a process may raise anything
-        answer = answers.encode(Failure("exception", said(err)))
-    return (LEFT if _has_children() else TIDY) + answer
+    if running is not None:
+        resource.setrlimit(resource.RLIMIT_AS, running)
+
+
+def _answer(process: AnyProcess, outcome: object, raised: BaseException | None) -> bytes:
+    if raised is not None:
+        outcome = Failure("exception", said(raised))
+    if not isinstance(raised, MemoryError):
+        with suppress(MemoryError):  # an outcome too large to be written counts as well
+            return answers.encode(outcome)
+    return answers.encode(Failure("out-of-memory", f"it needed more than its {process.memory_mb} MB"))
 
 
 def _outcome(process: AnyProcess, request: Request) -> object:

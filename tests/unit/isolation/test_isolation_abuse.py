@@ -56,6 +56,12 @@ async def test_what_comes_next_gets_a_sound_child(children: Isolation, what: str
     assert isinstance(await ran(children, "says"), Completed)
 
 
+async def test_a_run_that_leaves_no_memory_can_still_answer_and_the_next_one_too(children: Isolation) -> None:
+    assert await ran(children, "fills") == Completed()
+    assert (await ran(children, "hoards")).code == "out-of-memory"  # in the same child
+    assert isinstance(await ran(children, "says"), Completed)
+
+
 async def test_threads_leave_the_memory_to_the_process(children: Isolation) -> None:
     process = Abuser()
     process.memory_mb = 250
