@@ -172,7 +172,10 @@ class Settings(BaseSettings):
     public_url: str = Field("", description="How clients reach the web server, for links; empty: `http://host:port`.")
     web_workers: int = Field(1, ge=1, le=64, description="Server processes of one `evb web`: one per two cores.")
     web_processes: int = Field(
-        1, ge=1, description="Server processes of the whole installation; divides the local limits while Redis is away."
+        1,
+        ge=1,
+        description="Server processes of the whole installation; divides the local limits while Redis is away. Never fewer than "
+        "`web_workers`.",
     )
     allowed_origins: str = Field(
         "", description="Origins that may deliver by the CloudEvents WebHook handshake, comma-separated; `*`: any."
@@ -223,6 +226,11 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: readable in a terminal, JSON elsewhere.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+
+    @property
+    def local_shares(self) -> int:
+        """Into how many parts a limit is divided that every web process has to keep by itself."""
+        return max(self.web_processes, self.web_workers)
 
     @field_validator("retry_tiers")
     @classmethod

@@ -32,7 +32,7 @@ class Throttle:
         self._pipe, self._keys, self._what, self._always = pipe, Keys(settings.topic_prefix), what, always
         self._script = script("throttle")
         self._refuses = settings.redis.when_down == "refuse"
-        self._local = LocalLimits(settings.web_processes)
+        self._local = LocalLimits(settings.local_shares)
         pipe.on_connect(self._local.clear)
 
     async def count(self, tenant: str, windows: Sequence[Window], amount: int = 1) -> tuple[Quota, ...]:

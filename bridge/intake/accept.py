@@ -72,7 +72,7 @@ class Intake:
         self._breaker = Breaker()
         self._road = Road(topics.EVENTS.name(settings), producer, self._settlement, self._breaker, self._loop)
         self._refuses = settings.redis.when_down == "refuse"
-        self._local = LocalLimits(settings.web_processes)
+        self._local = LocalLimits(settings.local_shares)
         self._waiting: deque[Admission] = deque()
         self._owner, self._requests = secrets.token_hex(6), 0
         self._degraded = False

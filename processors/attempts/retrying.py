@@ -19,7 +19,7 @@ from bridge.sdk.process import AnyProcess
 from processors.outcomes.verdicts import JOURNEYS, Verdict, Wait
 from processors.tables.ordered import Open
 
-RETRIED: Final = frozenset({"exception", "timeout", "retry-later", "crashed", "out-of-memory", "invalid-config"})
+RETRIED: Final = frozenset({"exception", "timeout", "retry-later", "crashed", "not-started", "out-of-memory", "invalid-config"})
 """What another attempt may cure; what a process says of an event itself (`Rejected`) or returns wrongly, none will."""
 
 PARKED: Final = "parked"

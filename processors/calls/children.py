@@ -70,14 +70,16 @@ class Child:
         try:
             pickled = pickle.dumps(self.process)
         except Exception as err:  # what `bridge.hosting.rules` asks of a process, and an object may have changed since
-            raise Died(Failure("crashed", f"it cannot be handed to a child process: {said(err)}")) from err
+            raise Died(Failure("not-started", f"it cannot be handed to a child process: {said(err)}")) from err
         try:
             refusal = self._ask(isolated.load, pickled, START_S)
         except TimeoutError as err:
-            raise Died(Failure("crashed", f"its child process was not ready within {START_S:g} s")) from err
+            raise Died(Failure("not-started", f"its child process was not ready within {START_S:g} s")) from err
+        except Died as died:  # before it was given the event, so that says nothing of the event
+            raise Died(Failure("not-started", died.failure.reason)) from died
         if refusal:
             failure = answers.decode(refusal)
-            raise Died(failure if isinstance(failure, Failure) else Failure("crashed", "its child process cannot load it"))
+            raise Died(failure if isinstance(failure, Failure) else Failure("not-started", "its child process cannot load it"))
         self._loaded = True
         LOG.info("A child process is ready", process=self.process.name, seconds=round(time.monotonic() - began, 2))
 

@@ -94,7 +94,7 @@ def load(pickled: bytes) -> bytes:
         if inspect.iscoroutinefunction(process.run):
             from bridge.egress import client  # noqa: F401  what the runs will need is there before the limit counts
     except BaseException as err:  # noqa: BLE001  the edge to foreign code: whatever the import does
-        return answers.encode(Failure("crashed", f"a child process cannot load it: {said(err)}"))
+        return answers.encode(Failure("not-started", f"a child process cannot load it: {said(err)}"))
     taken = _address_space()
     most = taken + process.memory_mb * MIB
     at_all = most + ANSWERING_MB * MIB if taken else resource.RLIM_INFINITY

@@ -8,6 +8,7 @@ CODES = frozenset(
         "exception",
         "timeout",
         "crashed",
+        "not-started",
         "crashed-worker",
         "out-of-memory",
         "retry-later",

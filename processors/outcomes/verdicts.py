@@ -28,7 +28,11 @@ CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Without an outcome: `exception`, `timeout`, `crashed`, `out-of-memory`, `invalid-config`, or what `Unpublishable` says."""
+    """
+    Without an outcome: `exception`, `timeout`, `crashed`, `not-started`, `out-of-memory`, `invalid-config`.
+
+    Or what `Unpublishable` says.
+    """
 
     code: str
     reason: str

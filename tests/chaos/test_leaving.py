@@ -3,8 +3,8 @@
 A worker leaves when it is asked to: after two kills of Kafka under load, while Kafka is away, and while it still
 gives it its partitions.
 
-Three workers at once in `make test`, thirty in the long form (`make chaos`). A worker that does not leave within its own
-deadline dumps its stacks and ends with 70, which fails the run and shows where it hung.
+Three workers at once in `make test`, thirty in the long form (`CHAOS=long`, `make chaos-long`). A worker that does not leave
+within its own deadline dumps its stacks and ends with 70, which fails the run and shows where it hung.
 """
 
 from __future__ import annotations

@@ -28,8 +28,13 @@ AGAIN = PAST.format(3)
 @pytest.mark.timeout(120)  # a child process takes seconds to begin on a busy machine
 @pytest.mark.parametrize(
     ("process", "ends", "lives", "reason"),
-    [("killer", "killer.exits", 2, APART), ("killer", "killer.faults", 2, APART), ("local", "local.exits", 3, AGAIN)],
-    ids=["exit", "segfault", "cannot be apart"],
+    [
+        ("killer", "killer.exits", 2, APART),
+        ("killer", "killer.faults", 2, APART),
+        ("killer", "killer.is-killed", 2, APART),
+        ("local", "local.exits", 3, AGAIN),
+    ],
+    ids=["exit", "segfault", "killed, as by the kernel for its memory", "cannot be apart"],
 )
 def test_what_ends_the_worker_is_set_aside(
     stack: StackOfTests, tmp_path: Path, process: str, ends: str, lives: int, reason: str

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+import structlog
 
 from bridge.domain.errors import BrokerUnavailable, TooManyRequests, Unavailable, ViewUnavailable
 from bridge.domain.limits import ANSWER_S, Window
@@ -146,14 +147,17 @@ async def test_without_redis_intake_goes_on_and_the_view_is_declared_lost(
     assert [headers(m)["ce_id"] for m in sorted(stored(settings), key=lambda m: m.timestamp()[1])] == ["1", "2"]
 
 
-async def test_without_redis_each_process_limits_at_its_share(stack: StackOfTests) -> None:
-    settings = stack.settings(web_processes=3)
+@pytest.mark.parametrize("processes", [{"web_processes": 3}, {"web_workers": 3}], ids=["told", "of-this-server"])
+async def test_without_redis_each_process_limits_at_its_share(stack: StackOfTests, processes: dict[str, int]) -> None:
+    settings = stack.settings(**processes)
     ensure_topics(settings)
     async with Door(settings) as door:
         door.windows = (Window(30, 60),)
-        stack.valkey.kill()
-        await until(lambda: not door.pipe.connected)
-        accepted = [await door.intake.accept([draft(str(n))], WRITER) for n in range(10)]
+        with structlog.testing.capture_logs() as said:
+            stack.valkey.kill()
+            await until(lambda: not door.pipe.connected)
+            accepted = [await door.intake.accept([draft(str(n))], WRITER) for n in range(10)]
+        assert [one["log_level"] for one in said if one["event"] == "intake goes on without Redis"] == ["warning"]
         assert [a.quotas[0].remaining for a in accepted] == list(range(9, -1, -1))
         with pytest.raises(TooManyRequests) as caught:
             await door.intake.accept([draft("11")], WRITER)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ async def test_an_exceptions_text_is_bounded(children: Isolation) -> None:
 
 async def test_a_plugin_that_a_child_cannot_import_says_so(children: Isolation) -> None:
     failure = await ran(children, "any", process=Unimportable())
-    assert failure.code == "crashed"
+    assert failure.code == "not-started"
     assert "cannot load it: ModuleNotFoundError: No module named 'nothing_of_this_name'" in failure.reason
 
 
@@ -85,7 +86,21 @@ async def test_a_process_that_cannot_be_pickled_says_so(children: Isolation) -> 
     process = Abuser()
     process.lock = threading.Lock()
     failure = await ran(children, "says", process=process)
-    assert failure == Failure("crashed", "it cannot be handed to a child process: TypeError: cannot pickle '_thread.lock' object")
+    assert failure == Failure(
+        "not-started", "it cannot be handed to a child process: TypeError: cannot pickle '_thread.lock' object"
+    )
+
+
+class Deadly(Abuser):
+    """Ends the child that loads it."""
+
+    def __reduce__(self) -> Any:
+        return os.abort, ()
+
+
+async def test_a_child_that_dies_before_it_has_the_event_says_nothing_of_the_event(children: Isolation) -> None:
+    failure = await ran(children, "says", process=Deadly())
+    assert (failure.code, failure.reason) == ("not-started", "its child process was killed by SIGABRT")
 
 
 async def test_where_no_process_can_start_the_run_fails(children: Isolation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +108,7 @@ async def test_where_no_process_can_start_the_run_fails(children: Isolation, mon
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refused)
-    assert await ran(children, "says") == Failure("crashed", "no child process can be started for it")
+    assert await ran(children, "says") == Failure("not-started", "no child process can be started for it")
 
 
 async def test_the_caller_hands_on_what_a_child_answers() -> None:
