@@ -22,6 +22,12 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 @pytest.fixture
+def on(product: Dev) -> dict[str, str]:
+    """How a command finds the running product."""
+    return {"EVB_DATA": str(product.data)}
+
+
+@pytest.fixture
 def start(tmp_path: Path) -> Iterator[Starter]:
     """Start stacks that the test's end does not leave behind."""
     started: list[Dev] = []

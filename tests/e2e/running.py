@@ -111,3 +111,24 @@ def completed(dev: Dev, event_id: str) -> Any:
     status, found = dev.call("GET", f"/events?source=/tests&id={event_id}")
     done = status == 200 and found["executions"] and all(e["status"] == "completed" for e in found["executions"])
     return found if done else None
+
+
+def evb(*arguments: str, given: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with no `EVB_*` variable but those given; it must never show a stack."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("EVB_") or name == "EVB_CACHE"}
+    done = subprocess.run(
+        [*EVB, *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        env=plain | environ,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def triggered(*arguments: str, **environ: str) -> dict[str, Any]:
+    done = evb("trigger", *arguments, "--json", **environ)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

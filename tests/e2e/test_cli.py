@@ -3,60 +3,25 @@
 
 from __future__ import annotations
 
-import hmac
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-import redis
 from confluent_kafka import Producer
 
 from bridge.kafka.client import connection
 from bridge.stack.found import locate
-from tests.e2e.running import Dev, wait_for
+from tests.e2e.running import Dev, evb, triggered, wait_for
 
 pytestmark = pytest.mark.timeout(120)
-
-Done = subprocess.CompletedProcess[str]
-
-
-def evb(*arguments: str, given: str = "", **environ: str) -> Done:
-    """Run a command with no `EVB_*` variable but those given; it must never show a stack."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("EVB_") or name == "EVB_CACHE"}
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge.cli", *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        env=plain | environ,
-        timeout=60,
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    return done
-
-
-@pytest.fixture
-def on(product: Dev) -> dict[str, str]:
-    """How a command finds the running product."""
-    return {"EVB_DATA": str(product.data)}
-
-
-def triggered(*arguments: str, **environ: str) -> dict[str, Any]:
-    done = evb("trigger", *arguments, "--json", **environ)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
 
 # --- trigger ---
 
@@ -192,76 +157,6 @@ def test_an_event_is_found_by_key_and_by_its_own_id(on: dict[str, str]) -> None:
     assert "order.created" in shown
     assert f"from      /shop  id {own}" in shown
     assert "→ record" in shown
-
-
-# --- tenants, keys, secrets ---
-
-
-def test_what_an_operator_changes_holds_in_the_running_server(on: dict[str, str], product: Dev) -> None:
-    made = json.loads(evb("tenants", "create", "shop", "--json", **on).stdout)
-    signing = json.loads(evb("secrets", "create", "shop", "--source", "shop-hooks", "--json", **on).stdout)["signing_secret"]
-    event, push = b'{"event_source":"s","event_type":"t","payload":1}', b'{"ref":"main"}'
-    signed = {"x_hub_signature_256": "sha256=" + hmac.digest(signing.encode(), push, "sha256").hex()}
-
-    def submitted() -> int:
-        return product.call("POST", "/fx/events", event, content_type="application/json", x_api_key=made["api_key"])[0]
-
-    def pushed() -> int:
-        target = urlsplit(product.info["url"])
-        connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=10)
-        headers = {name.replace("_", "-"): value for name, value in signed.items()} | {"content-type": "application/json"}
-        connection.request("POST", "/fx/events/webhook/shop-hooks", push, headers)
-        try:
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-    wait_for("the key opens", lambda: submitted() == 202)
-    wait_for("the signature opens", lambda: pushed() == 202)
-    assert evb("tenants", "change", "shop", "--windows", "1/60s", **on).returncode == 0
-    wait_for("the new limit holds", lambda: submitted() == 429)
-    assert evb("secrets", "revoke", "shop", "shop-hooks", **on).returncode == 0
-    wait_for("the signature opens nothing any more", lambda: pushed() == 401)
-    assert evb("tenants", "close", "shop", **on).returncode == 0
-    wait_for("the key opens nothing any more", lambda: submitted() == 401)
-    rows = json.loads(evb("tenants", "list", "--json", **on).stdout)
-    assert [row["state"] for row in rows if row["tenant"] == "shop"] == ["closed"]
-
-
-# --- processes ---
-
-
-def test_a_process_is_paused_and_resumed(on: dict[str, str], product: Dev) -> None:
-    def standing(key: str) -> tuple[str, str]:
-        (one,) = product.call("GET", f"/events/{key}")[1]["executions"]
-        return one["status"], one["reason"]
-
-    assert evb("processes", "pause", "record", "--tenant", "demo", "--reason", "the disk is full", **on).returncode == 0
-    rows = json.loads(evb("processes", "list", "--json", **on).stdout)
-    assert "the disk is full" in json.dumps(rows)
-    time.sleep(2)  # within this time it holds everywhere
-    [event] = triggered("order.created", **on)["events"]
-    wait_for("it is set aside", lambda: "the disk is full" in standing(event["key"])[1])
-    assert standing(event["key"])[0] == "pending"
-    assert evb("processes", "resume", "record", "--tenant", "demo", **on).returncode == 0
-    wait_for("it is worked off", lambda: standing(event["key"])[0] == "completed")
-
-
-# --- rebuild ---
-
-
-def test_what_redis_has_lost_is_there_again_after_a_rebuild(on: dict[str, str], product: Dev) -> None:
-    [event] = triggered("order.created", "--wait", **on)["events"]
-    with redis.Redis.from_url(product.info["redis"]) as client:
-        assert [client.delete(key) for key in client.scan_iter(f"*{event['key']}*")]
-    assert product.call("GET", f"/events/{event['key']}")[0] == 404
-    done = evb("rebuild", "--json", **on)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
-    assert (report["events"] >= 1, report["executions"] >= 1, report["unreadable"]) == (True, True, 0)
-    found = wait_for("look-ups answer", lambda: product.call("GET", f"/events/{event['key']}"))
-    assert found == (200, event["outcome"])
-    assert evb("rebuild", **on).stdout.startswith("✓ ")
 
 
 # --- tail ---

@@ -9,8 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from bridge.stack.found import locate
-from tests.e2e.running import Dev
-from tests.e2e.test_cli import evb
+from tests.e2e.running import Dev, evb
 
 pytestmark = pytest.mark.timeout(120)
 
