@@ -146,7 +146,7 @@ class Parts:
             self.router,
             self._executions,
             self._announcer,
-            LastWords(settings, None if lane else self._announcer),
+            LastWords(settings, None if lane else self._announcer, journal),
             source,
             settings.stall_s + (max(process.timeout_s for process in plugins.processes) - SHARED_LANE_S if lane else 0.0),
             self._moved,

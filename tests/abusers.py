@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -255,6 +256,17 @@ class Killer(Process[NoConfig]):
             case "killer.is-killed":
                 os.kill(os.getpid(), signal.SIGKILL)
         return Completed(results=[Result("killed.nobody", {"data": event.json()})])
+
+
+class Holder(Process[NoConfig]):
+    """Runs in the worker itself and, for one type, keeps the interpreter for ever, as a pattern does that runs away."""
+
+    name, version, events, timeout_s = "holder", "1.0.0", ("holder.*",), 1.0
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Outcome:
+        if event.type == "holder.holds":
+            re.fullmatch("(a+)+b", "a" * 64)
+        return Completed(context.attempt)
 
 
 class AsyncAbuser(Process[NoConfig]):

@@ -28,7 +28,7 @@ from processors.attempts.succession import Succession
 from processors.attempts.surroundings import Surroundings
 from processors.clock import now_ms
 from processors.outcomes.outputs import Cause
-from processors.outcomes.verdicts import Failure, NotBegun, Verdict, Wait, convicted, judge, keeping, said
+from processors.outcomes.verdicts import UNCLEARED, Failure, NotBegun, Verdict, Wait, convicted, judge, keeping, said
 from processors.stream.given import Given
 from processors.stream.window import Entry, Window
 from processors.tables.ordered import Line, Open
@@ -219,22 +219,28 @@ class Attempt(Succession):
         if isinstance(outcome, NotBegun):
             self._set_aside(outcome.reason)
             return
-        suspected = self.suspect and self.window.alive  # else its note has ended with the window
-        story = self.around.journal.story(self.execution_id) if suspected else ""
-        self.around.journal.end(self.execution_id)
-        if self.window.alive:
-            now = now_ms()
-            if self.suspect:
-                outcome = convicted(outcome, story)
-            first = OUTPUTS if self.journeys_ended else 0
-            verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now, first))
-            if verdict.status is Status.PENDING:
-                verdict = journeys.awaiting(self, verdict, now)
-            keeps = isinstance(outcome, Rejected) and outcome.keep
-            if self.state.changed and (keeps or verdict.status in (Status.COMPLETED, Status.PENDING)):
-                verdict = keeping(verdict, self.state.kept)
-            self._tell_breaker(verdict, now)
-            self._end(verdict if isinstance(outcome, Rejected) else self._appeal(verdict, now))
+        if not self.window.alive:  # its note has ended with the window
+            return
+        now = now_ms()
+        if self.suspect:
+            outcome = convicted(outcome, self.around.journal.story(self.execution_id))
+        first = OUTPUTS if self.journeys_ended else 0
+        verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now, first))
+        if verdict.status is Status.PENDING:
+            verdict = journeys.awaiting(self, verdict, now)
+        keeps = isinstance(outcome, Rejected) and outcome.keep
+        if self.state.changed and (keeps or verdict.status in (Status.COMPLETED, Status.PENDING)):
+            verdict = keeping(verdict, self.state.kept)
+        self._tell_breaker(verdict, now)
+        verdict = verdict if isinstance(outcome, Rejected) else self._appeal(verdict, now)
+        self._close_note(verdict)
+        self._end(verdict)
+
+    def _close_note(self, verdict: Verdict) -> None:
+        """End the journal's note; a suspect that comes again and is not cleared runs apart again."""
+        journal = self.around.journal
+        still = self.suspect and verdict.wait is not None and verdict.code in UNCLEARED
+        (journal.rest if still else journal.end)(self.execution_id)
 
     def _set_aside(self, reason: str) -> None:
         """Let it wait in Kafka as if it had been held: nothing of it has run."""

@@ -66,12 +66,12 @@ class Caller:
         self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
     ) -> asyncio.Task[None]:
         """
-        Run what may have ended the worker before: in a child process if that can be, else alone among its like.
+        Run what may have ended the worker before: one at a time, in a child process if that can be.
 
         `begun` is called when it really begins here, where it could end the worker again.
         """
         if not process.state and not child_fault(process):  # a child has no state to give
-            return self.begin(self._in_child(process, event, context, ended))
+            return self.begin(self._in_child(process, event, context, ended, suspect=True))
         return self.begin(self._alone(process, event, context, ended, begun))
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -142,8 +142,10 @@ class Caller:
                 running.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._came_back))
         ended(outcome)
 
-    async def _in_child(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
-        ended(await self._isolation.run(process, event, context))
+    async def _in_child(
+        self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, suspect: bool = False
+    ) -> None:
+        ended(await self._isolation.run(process, event, context, suspect=suspect))
 
     async def _alone(
         self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]

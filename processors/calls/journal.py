@@ -3,7 +3,8 @@
 What a worker is running now, in a file that outlives it: so its next life knows which executions may have ended the last one.
 
 The file is mapped into memory: a note costs a few microseconds, and the kernel keeps what a killed process has written. One slot
-is an execution id, the time of its note, how many lives have ended while it ran, and whether it runs now.
+is an execution id, the time of its note, how many lives have ended while it ran, and whether it runs now. Behind the slots lies
+what a life whose interpreter was held left at its end: its stacks, written by a signal (`processors.watch.turning`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import fcntl
 import mmap
 import os
 import stat
+import sys
 import tempfile
 import time
 import uuid
@@ -25,6 +27,7 @@ from bridge.settings import Settings
 
 SLOTS: Final = 4096  # twice what a worker holds at once
 SLOT: Final = 24
+SIZE: Final = SLOTS * SLOT
 KEPT_S: Final = 3600.0
 """A note that is older is dropped: its execution has ended elsewhere."""
 
@@ -35,19 +38,26 @@ LOG = logs.get("processors.journal")
 
 
 class Journal:
-    """`suspects` ran when earlier lives ended without a word, and have not ended since: execution id -> how many lives."""
+    """
+    `suspects` ran when earlier lives ended without a word, and have not ended since: execution id -> how many lives.
+
+    `stacks` is what the last life's signal wrote; this life's one would write them to `stacks_to`, a descriptor.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises: OSError where the file cannot be used, or another process holds it."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _fill(descriptor, SLOTS * SLOT)
-            self._map = mmap.mmap(descriptor, SLOTS * SLOT)
+            _fill(descriptor, SIZE)
+            self._map = mmap.mmap(descriptor, SIZE)
+            self.stacks = os.pread(descriptor, os.fstat(descriptor).st_size - SIZE, SIZE).decode(errors="replace")
+            os.ftruncate(descriptor, SIZE)
+            os.lseek(descriptor, SIZE, os.SEEK_SET)
         except BaseException:
             os.close(descriptor)
             raise
-        self._descriptor = descriptor  # held open: it is the lock
+        self.stacks_to = descriptor  # held open: it is the lock, too
         self._slot_of: dict[str, int] = {}
         self._free: list[int] = []
         self.suspects: dict[str, int] = {}
@@ -91,6 +101,12 @@ class Journal:
             self._free.append(slot)
             self.suspects.pop(execution_id, None)
 
+    def rest(self, execution_id: str) -> None:
+        """Let a suspect that has not ended by itself stay one; where it ran in this very life, which goes on, it is cleared."""
+        slot = self._slot_of.get(execution_id)
+        if slot is not None and self._map[slot * SLOT + _RUNS]:
+            self.end(execution_id)
+
     def clear(self) -> None:
         """Suspect nobody for what runs now: the worker leaves of its own accord. Older suspects stay what they are."""
         for execution_id, slot in list(self._slot_of.items()):
@@ -104,13 +120,16 @@ class NoJournal(Journal):
     """Notes nothing, where there is no file to note it in."""
 
     def __init__(self) -> None:
-        self.suspects = {}
+        self.suspects, self.stacks, self.stacks_to = {}, "", sys.stderr.fileno()
 
     def begin(self, execution_id: str) -> None:
         """Note nothing."""
 
     def end(self, execution_id: str) -> None:
         """Note nothing."""
+
+    def rest(self, execution_id: str) -> None:
+        """Nobody is a suspect."""
 
     def clear(self) -> None:
         """Nothing is noted."""

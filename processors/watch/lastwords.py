@@ -8,6 +8,7 @@ where every life of the slot finds it: in the slot's announcement, which the nex
 
 from __future__ import annotations
 
+import sys
 from typing import Final, NoReturn
 
 from confluent_kafka import KafkaException, Producer
@@ -17,6 +18,7 @@ from bridge.kafka.client import producing
 from bridge.registry.announcing import Announcer
 from bridge.registry.objects import encode, ref_of
 from bridge.settings import Settings
+from processors.calls.journal import Journal
 from processors.ending import stalled
 
 LAST_WORDS_S: Final = 3.0
@@ -36,11 +38,23 @@ REASONS: Final = {
 LOG = logs.get("processors.lastwords")
 
 
+def _say_late(stacks: str, announcer: Announcer | None) -> None:
+    """Say and count what the last life could not: its interpreter was held, and a signal of the kernel ended it."""
+    if announcer is not None:
+        announcer.stalls["loop"] = announcer.stalls.get("loop", 0) + 1
+    LOG.error("The last life of this worker ended: it stood still", reason=REASONS["loop"], cause="loop")
+    sys.stderr.write(stacks)
+    sys.stderr.flush()
+
+
 class LastWords:
     """One per worker; makes the counters of earlier lives visible at once. A lane's worker announces nothing: the log has it."""
 
-    def __init__(self, settings: Settings, announcer: Announcer | None) -> None:
+    def __init__(self, settings: Settings, announcer: Announcer | None, journal: Journal) -> None:
         self._settings, self._announcer = settings, announcer
+        self.stacks_to = journal.stacks_to
+        if journal.stacks:
+            _say_late(journal.stacks, announcer)
         for reason in REASONS:
             metrics.STALLS.labels(reason).inc(announcer.stalls.get(reason, 0) if announcer else 0)
 

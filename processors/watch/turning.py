@@ -6,7 +6,7 @@ A thread counts its own looks without a turn of the loop, so a stop of the whole
 Kafka may have given the partitions away, and the consumer hears of it later than it could write: whoever first sees that the
 process stood, the thread or the loop, ends it. A call that never gives up the interpreter (a regular expression that runs away)
 stops the thread as well: for that the kernel counts the process's processor time, and its signal ends the process with the
-stacks of all threads.
+stacks of all threads, which go to the journal: the next life says and counts what this one cannot.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ STOOD_S: Final = SESSION_S - HEARTBEAT_S
 
 
 class Turning:
-    """`blocked(seconds)` is called in the thread, and does not return."""
+    """`blocked(seconds)` is called in the thread, and does not return; the signal writes to the descriptor `stacks_to`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, blocked: Callable[[float], object]) -> None:
-        self._loop, self._blocked = loop, blocked
+    def __init__(self, loop: asyncio.AbstractEventLoop, blocked: Callable[[float], object], stacks_to: int) -> None:
+        self._loop, self._blocked, self._stacks_to = loop, blocked, stacks_to
         self._turns, self._expected = 0, 0.0
         self._looked = 0.0
 
     def start(self) -> None:
         """Begin to watch; call it on the loop, which runs in the main thread."""
-        faulthandler.register(signal.SIGPROF, all_threads=True, chain=True)  # dump, then the signal's own effect: the end
+        # dump, then the signal's own effect: the end
+        faulthandler.register(signal.SIGPROF, file=self._stacks_to, all_threads=True, chain=True)
         self._expected, self._looked = self._loop.time(), time.monotonic()
         self._turn()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()

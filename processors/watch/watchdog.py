@@ -60,6 +60,7 @@ class Watchdog:
         """Give what stands still `patience_s` seconds; `moved` counts the mover's rounds."""
         self._app, self._router, self._executions, self._announcer = app, router, executions, announcer
         self._end, self._events, self._patience_s = last_words.say, events_topic, patience_s
+        self._stacks_to = last_words.stacks_to
         self.still = Stillness(time.monotonic())
         self.gauges = Gauges(router, self.still)
         self._heard = 0.0
@@ -68,7 +69,7 @@ class Watchdog:
 
     async def run(self, witness: Witness) -> NoReturn:
         """Look until cancelled."""
-        turning = Turning(asyncio.get_running_loop(), lambda seconds: self._end("loop", seconds=seconds))
+        turning = Turning(asyncio.get_running_loop(), lambda seconds: self._end("loop", seconds=seconds), self._stacks_to)
         turning.start()
         witness.start()
         while True:

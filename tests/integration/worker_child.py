@@ -17,7 +17,7 @@ from bridge.sdk import Completed, Context, Emit, Event, NoConfig, Outcome, Proce
 from bridge.settings import load
 from plugins.entity.processes import CreateEntity, UpdateEntity
 from plugins.forward import Forward
-from tests.abusers import Abuser, AsyncAbuser, Forker, Killer, Napper, Reliable
+from tests.abusers import Abuser, AsyncAbuser, Forker, Holder, Killer, Napper, Reliable
 
 
 class Quick(Process[NoConfig]):
@@ -304,7 +304,7 @@ PROCESSES: list[Process[Any]] = [
     Lazy(),
     Local(),
 ]
-PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Second()]
+PROCESSES += [Abuser(), AsyncAbuser(), Forker(), Reliable(), Killer(), Holder(), Second()]
 """Those of a worker that is not told which."""
 MORE: list[Process[Any]] = [
     Patient(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -57,6 +58,34 @@ def test_whoever_leaves_of_its_own_accord_suspects_nobody_new(tmp_path: Path) ->
     _life(tmp_path, lambda one: one.begin(old))
     _life(tmp_path, lambda one: (one.begin(new), one.clear()))
     assert _life(tmp_path, lambda _: None) == {old: 1}
+
+
+def test_a_suspect_that_was_stopped_apart_stays_one_and_one_that_ran_here_is_cleared(tmp_path: Path) -> None:
+    apart, here = name(), name()
+    for _ in range(2):
+        _life(tmp_path, lambda one: (one.begin(apart), one.begin(here)))
+    assert _life(tmp_path, lambda one: (one.rest(apart), one.begin(here), one.rest(here))) == {apart: 2, here: 2}
+    assert _life(tmp_path, lambda _: None) == {apart: 2}
+
+
+def test_what_a_signal_has_written_is_the_next_lifes_to_say_once(tmp_path: Path) -> None:
+    held = """
+import faulthandler, os, signal, sys
+from pathlib import Path
+from processors.calls.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+journal.begin(sys.argv[2])
+faulthandler.register(signal.SIGPROF, file=journal.stacks_to, chain=True)
+os.kill(os.getpid(), signal.SIGPROF)
+"""
+    ran = name()
+    died = subprocess.run([sys.executable, "-c", held, str(tmp_path / "j"), ran], check=False)
+    assert died.returncode == -signal.SIGPROF
+    said = list[str]()
+    assert _life(tmp_path, lambda one: said.append(one.stacks)) == {ran: 1}
+    assert said[0].startswith("Current thread 0x")
+    _life(tmp_path, lambda one: said.append(one.stacks))
+    assert said[1:] == [""]
 
 
 def test_old_notes_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,5 +145,5 @@ def _life(directory: Path, live: object) -> dict[str, int]:
     suspects = dict(journal.suspects)
     live(journal)  # type: ignore[operator]
     journal._map.close()
-    os.close(journal._descriptor)
+    os.close(journal.stacks_to)
     return suspects

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.retry import tier
 from bridge.sdk import Completed, Context, Event, NoConfig, Process
 from bridge.sdk.testing import event
 from bridge.settings import Settings
 from processors.attempts.attempt import Attempt
+from processors.attempts.breakers import Breakers
+from processors.attempts.retrying import Retries
 from processors.calls.calling import Caller
 from processors.calls.journal import NoJournal
+from processors.outcomes.verdicts import UNCLEARED, Failure, Verdict
 
 NOTHING: Any = None
 
@@ -67,6 +71,37 @@ async def test_suspects_that_wait_for_one_another_are_told_so() -> None:
     assert not caller.waits(runs[1])
     process.go_on.set()
     await runs[0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tiers", "closed"),
+    [
+        (Failure("timeout", "late"), 1, "rest"),
+        (Failure("not-started", "no room"), 1, "rest"),
+        (Failure("timeout", "late"), 0, "end"),
+        (Failure("exception", "it ran to its end"), 1, "end"),
+        (Completed(), 1, "end"),
+    ],
+    ids=["stopped", "did not begin", "has no attempt left", "raised", "completed"],
+)
+async def test_a_suspect_stays_one_until_something_clears_it(
+    monkeypatch: pytest.MonkeyPatch, outcome: object, tiers: int, closed: str
+) -> None:
+    notes = list[str]()
+    journal = SimpleNamespace(
+        end=lambda _: notes.append("end"), rest=lambda _: notes.append("rest"), story=lambda _: "2 lives of the worker ended"
+    )
+    breakers, retries = Breakers(5), Retries(tuple(tier(label) for label in ("5s",) * tiers))
+    around: Any = SimpleNamespace(
+        journal=journal, breakers=breakers, retries=retries, topics=SimpleNamespace(signals="x.signals")
+    )
+    given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
+    attempt = Attempt(around, SimpleNamespace(alive=True), NOTHING, given, Keeping(), "e1", NOTHING)  # type: ignore[arg-type]
+    attempt.suspect, said = True, list[Verdict]()
+    monkeypatch.setattr(Attempt, "_end", lambda _, verdict: said.append(verdict))
+    attempt.ended(outcome)
+    assert notes == [closed]
+    assert ("2 lives" in said[0].reason) == (said[0].code in UNCLEARED), "a reason that says no more than that tells why"
 
 
 async def test_the_end_of_a_run_whose_partition_was_taken_away_says_nothing() -> None:

@@ -28,7 +28,7 @@ def blocked(seconds):
 
 
 async def run():
-    turning.Turning(asyncio.get_running_loop(), blocked).start()
+    turning.Turning(asyncio.get_running_loop(), blocked, 2).start()
     await asyncio.sleep(0.1)
     print("ready", flush=True)
     {then}

@@ -57,7 +57,7 @@ class Worker:
         self.mover_works = True
         executions: Any = SimpleNamespace(finished=(), size=0)
         announcer: Any = SimpleNamespace(unheard_s=lambda: self.unheard_s)
-        words: Any = SimpleNamespace(say=self._say)
+        words: Any = SimpleNamespace(say=self._say, stacks_to=2)
         self.watchdog = Watchdog(self.app, self.router, executions, announcer, words, "evb.events", PATIENCE_S, self._moved)
         self.watchdog.still._looked = 0.0
 
