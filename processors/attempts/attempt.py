@@ -17,7 +17,7 @@ from bridge.domain.redelivery import Journey
 from bridge.sdk import Context, Rejected
 from bridge.sdk.process import AnyProcess
 from bridge.sdk.state import NO_STATE, State
-from processors.attempts import journeys, records
+from processors.attempts import journeys, records, suspects
 from processors.attempts.breakers import circuit_of
 from processors.attempts.delivery import Delivery
 from processors.attempts.holding import aside, hold
@@ -28,19 +28,12 @@ from processors.attempts.succession import Succession
 from processors.attempts.surroundings import Surroundings
 from processors.clock import now_ms
 from processors.outcomes.outputs import Cause
-from processors.outcomes.verdicts import UNCLEARED, Failure, NotBegun, Verdict, Wait, convicted, judge, keeping, said
+from processors.outcomes.verdicts import Failure, NotBegun, Verdict, Wait, judge, keeping, said
 from processors.stream.given import Given
 from processors.stream.window import Entry, Window
 from processors.tables.ordered import Line, Open
 
 IN_PROGRESS = Verdict(Status.IN_PROGRESS)
-
-SUSPECT_LIVES, MOST_LIVES = 2, 3
-"""
-So many lives of a worker may end while one execution runs until it runs apart, and until it is set aside.
-
-Once is no ground for suspicion: whoever is killed from outside was running something, and apart it would take long.
-"""
 
 
 class Attempt(Succession):
@@ -168,7 +161,7 @@ class Attempt(Succession):
         if isinstance(context, Failure):
             asyncio.get_running_loop().call_soon(self.ended, context)
         else:
-            self._call(context)
+            suspects.call(self, context)
 
     def _context(self) -> Context[Any] | Failure:
         try:
@@ -176,21 +169,6 @@ class Attempt(Succession):
         except Exception as err:  # noqa: BLE001  the edge: triggers are what tenants write, and nothing of that may end a worker
             return Failure("exception", f"the message's journeys cannot be told: {said(err)}")
         return self.around.contexts.make(self)
-
-    def _call(self, context: Context[Any]) -> None:
-        caller, journal, event = self.around.caller, self.around.journal, self.given.event
-        begun = partial(journal.begin, self.execution_id)
-        lives = journal.suspects.get(self.execution_id, 0)
-        self.suspect = lives >= SUSPECT_LIVES
-        if lives >= MOST_LIVES:
-            failure = Failure("crashed-worker", journal.story(self.execution_id))
-            asyncio.get_running_loop().call_soon(self.ended, failure)
-        elif self.suspect:
-            self.task = caller.call_suspect(self.process, event, context, self.ended, begun)
-        else:
-            if self.process.isolation == "loop":  # what ends a child does not end the worker
-                begun()
-            self.task = caller.call(self.process, event, context, self.ended)
 
     async def _again(self) -> None:
         """Record an execution that has changed its state already: the worker before may have died in between."""
@@ -223,7 +201,7 @@ class Attempt(Succession):
             return
         now = now_ms()
         if self.suspect:
-            outcome = convicted(outcome, self.around.journal.story(self.execution_id))
+            outcome = suspects.convicted(outcome, self.around.journal.story(self.execution_id))
         first = OUTPUTS if self.journeys_ended else 0
         verdict = judge(outcome, Cause(self.given.event, self.process.name, self.execution_id, now, first))
         if verdict.status is Status.PENDING:
@@ -233,14 +211,8 @@ class Attempt(Succession):
             verdict = keeping(verdict, self.state.kept)
         self._tell_breaker(verdict, now)
         verdict = verdict if isinstance(outcome, Rejected) else self._appeal(verdict, now)
-        self._close_note(verdict)
+        suspects.close(self, verdict)
         self._end(verdict)
-
-    def _close_note(self, verdict: Verdict) -> None:
-        """End the journal's note; a suspect that comes again and is not cleared runs apart again."""
-        journal = self.around.journal
-        still = self.suspect and verdict.wait is not None and verdict.code in UNCLEARED
-        (journal.rest if still else journal.end)(self.execution_id)
 
     def _set_aside(self, reason: str) -> None:
         """Let it wait in Kafka as if it had been held: nothing of it has run."""

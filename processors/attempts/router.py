@@ -8,27 +8,24 @@ The Faust agent of `processors.worker` feeds it; it is the `Ledger` of `processo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from faust.types import TP
 
 from bridge import logs, metrics
-from bridge.domain import ids
 from bridge.domain.errors import InvalidEvent
 from bridge.domain.event import MAX_HOPS
 from bridge.hosting.routing import Router as Routing
-from bridge.registry.announcing import announced
-from bridge.runs.carried import RUNS
 from bridge.sdk.process import AnyProcess
-from processors.attempts import standins
 from processors.attempts.attempt import Attempt
 from processors.attempts.breakers import Breakers
 from processors.attempts.letters import letter
+from processors.attempts.recipients import Recipients
 from processors.attempts.surroundings import Surroundings
 from processors.ending import doubt
 from processors.stream.bookkeeping import Bookkeeping
-from processors.stream.given import Given, of_events, of_redeliveries, of_signals
+from processors.stream.given import of_events, of_redeliveries, of_signals
 from processors.stream.window import Entry, Gap, Window
 
 BREATH = 64  # records between two turns of the loop
@@ -40,9 +37,8 @@ class Router:
     """One per worker. `windows` are the partitions that are ours and have been read from."""
 
     def __init__(self, around: Surroundings, processes: Iterable[AnyProcess], routing: Routing, bookkeeping: Bookkeeping) -> None:
-        self._around, self._routing, self._books = around, routing, bookkeeping
-        self._processes = {process.name: process for process in processes}
-        self._wanting = {name: announced(process) for name, process in self._processes.items()}
+        self._around, self._books = around, bookkeeping
+        self._recipients = Recipients(around, processes, routing)
         self._loop = asyncio.get_running_loop()
         self._room = around.room
         self.running: dict[str, Attempt] = {}
@@ -118,30 +114,9 @@ class Router:
             why = f"{hops} hops from its first cause; at most {MAX_HOPS} are allowed"
             self._set_aside(window, entry, record, "too-many-hops", why)
             return
-        for process, execution_id in self._run_of(given) if signal and given.redelivery is None else self._executions_of(given):
+        for process, execution_id in self._recipients.of(given, signal=signal):
             self._attempt(Attempt(self._around, window, entry, given, process, execution_id, self._finished))
         self._less(window, entry)  # what was open while we looked
-
-    def _run_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
-        """Say who applies a signal."""
-        yield self._processes[RUNS], ids.execution_id(given.event.key, RUNS)
-
-    def _executions_of(self, given: Given) -> Iterator[tuple[AnyProcess, str]]:
-        """
-        Say which processes get the event, and what their executions are called.
-
-        What belongs into a lane goes there also where its process was disabled: its worker knows the order that hangs on it.
-        """
-        event, again = given.event, given.redelivery
-        if again is None:
-            for name in self._routing.processes_for(event.tenant, event.type, self._wanting):
-                yield self._processes[name], ids.execution_id(event.key, name)
-        elif (process := self._processes.get(again.process)) is None:
-            yield standins.unknown(again.process), again.execution_id
-        elif self._around.elsewhere(process) or self._routing.enabled(event.tenant, process.name, self._wanting[process.name]):
-            yield process, again.execution_id
-        else:
-            yield standins.disabled(process.name, process.version), again.execution_id
 
     def _attempt(self, attempt: Attempt) -> None:
         """Begin an attempt, unless it was made before; one that comes while the last one is being recorded follows that."""

@@ -99,23 +99,6 @@ def judge(outcome: object, cause: Cause) -> Verdict:
         return failed("invalid-outcome", f"run() returned a {type(outcome).__name__} that cannot be read: {said(err)}")
 
 
-UNCLEARED: Final = frozenset({"timeout", "not-started"})
-"""What says nothing for a suspect: it was stopped, or has not run at all."""
-
-
-def convicted(outcome: object, story: str) -> object:
-    """
-    Judge what a suspect, with its story, left in its child process: who ends that as well does not get another worker.
-
-    One that is stopped at its deadline may wait for a slow neighbour or may never end: it is tried again, apart as before.
-    """
-    if isinstance(outcome, Failure) and outcome.code in ("crashed", "out-of-memory"):
-        return Failure("crashed-worker", f"{story}, and then it ended a child process: {outcome.reason}")
-    if isinstance(outcome, Failure) and outcome.code in UNCLEARED:
-        return Failure(outcome.code, f"{outcome.reason}; {story}")
-    return outcome
-
-
 def said(err: BaseException) -> str:
     """Say what an exception says, its type first; only its type where its own text raises."""
     try:

@@ -11,9 +11,8 @@ import pytest
 
 from bridge.domain.execution import Status
 from bridge.domain.retry import longest_s, tiers
-from bridge.sdk import Completed
 from processors.attempts.retrying import RETRIED, Retries
-from processors.outcomes.verdicts import Failure, convicted, failed
+from processors.outcomes.verdicts import failed
 
 TIERS = tiers("5s,30s,5m,30m,2h")
 RETRIES = Retries(TIERS)
@@ -61,24 +60,3 @@ def test_what_another_attempt_cannot_cure_ends_at_once() -> None:
         "invalid-outcome": [],
     }
     assert all(waits(("5s",), code) == ["5s"] for code in RETRIED)
-
-
-@pytest.mark.parametrize("code", ["crashed", "out-of-memory"])
-def test_a_suspect_that_ends_its_child_as_well_is_convicted(code: str) -> None:
-    assert convicted(Failure(code, "it was killed"), "2 lives ended") == Failure(
-        "crashed-worker", "2 lives ended, and then it ended a child process: it was killed"
-    )
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Completed(),
-        Failure("exception", "ValueError"),
-        Failure("timeout", "late"),
-        Failure("not-started", "no memory for a child"),
-    ],
-    ids=["completed", "exception", "timeout", "not-started"],
-)
-def test_no_other_end_convicts(outcome: object) -> None:
-    assert convicted(outcome, "2 lives ended") is outcome

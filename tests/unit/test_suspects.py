@@ -13,12 +13,13 @@ from bridge.domain.retry import tier
 from bridge.sdk import Completed, Context, Event, NoConfig, Process
 from bridge.sdk.testing import event
 from bridge.settings import Settings
+from processors.attempts import suspects
 from processors.attempts.attempt import Attempt
 from processors.attempts.breakers import Breakers
 from processors.attempts.retrying import Retries
 from processors.calls.calling import Caller
 from processors.calls.journal import NoJournal
-from processors.outcomes.verdicts import UNCLEARED, Failure, Verdict
+from processors.outcomes.verdicts import Failure, Verdict
 
 NOTHING: Any = None
 
@@ -57,8 +58,25 @@ async def test_only_what_runs_in_the_worker_itself_is_noted(isolation: str, note
     around: Any = SimpleNamespace(journal=journal, caller=caller, topics=SimpleNamespace(signals="x.signals"))
     given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
     process: Any = SimpleNamespace(name="p", state="", isolation=isolation)
-    Attempt(around, NOTHING, NOTHING, given, process, "e1", NOTHING)._call(NOTHING)
+    suspects.call(Attempt(around, NOTHING, NOTHING, given, process, "e1", NOTHING), NOTHING)
     assert begun == noted
+
+
+@pytest.mark.parametrize("code", ["crashed", "out-of-memory"])
+def test_a_suspect_that_ends_its_child_as_well_is_convicted(code: str) -> None:
+    assert suspects.convicted(Failure(code, "it was killed"), "2 lives ended") == Failure(
+        "crashed-worker", "2 lives ended, and then it ended a child process: it was killed"
+    )
+
+
+@pytest.mark.parametrize("outcome", [Completed(), Failure("exception", "ValueError")], ids=["completed", "exception"])
+def test_no_other_end_convicts(outcome: object) -> None:
+    assert suspects.convicted(outcome, "2 lives ended") is outcome
+
+
+@pytest.mark.parametrize("code", ["timeout", "not-started"])
+def test_what_says_nothing_for_a_suspect_keeps_its_code_and_tells_its_story(code: str) -> None:
+    assert suspects.convicted(Failure(code, "late"), "2 lives ended") == Failure(code, "late; 2 lives ended")
 
 
 async def test_suspects_that_wait_for_one_another_are_told_so() -> None:
@@ -101,7 +119,6 @@ async def test_a_suspect_stays_one_until_something_clears_it(
     monkeypatch.setattr(Attempt, "_end", lambda _, verdict: said.append(verdict))
     attempt.ended(outcome)
     assert notes == [closed]
-    assert ("2 lives" in said[0].reason) == (said[0].code in UNCLEARED), "a reason that says no more than that tells why"
 
 
 async def test_the_end_of_a_run_whose_partition_was_taken_away_says_nothing() -> None:
