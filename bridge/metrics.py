@@ -111,6 +111,13 @@ EXECUTIONS_REPEATED = Counter(
 REDELIVERED = Counter(
     "evb_redelivered_total", "Waiting executions that were due and were given back to the workers.", registry=REGISTRY
 )
+OVERDUE = Gauge(
+    "evb_overdue_seconds",
+    "How late this worker is in giving back what waits in a topic: time since the oldest was due; 0 where none is late.",
+    ["topic"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
 BREAKERS_OPEN = Gauge(
     "evb_process_breakers_open",
     "Processes, counted per tenant, that failed everything and rest.",
@@ -165,7 +172,8 @@ PARTITION_OLDEST = Gauge(
 )
 STALLS = Counter(
     "evb_worker_stalls_total",
-    "Ends of this slot, in all its lives, because something stood still: head, commit, fetch, rebalance, recovery, mover, loop.",
+    "Ends of this slot, in all its lives, because something stood still: head, commit, fetch, rebalance, recovery, mover, "
+    "overdue, loop.",
     ["reason"],
     registry=REGISTRY,
 )
@@ -206,6 +214,7 @@ CATALOGUE = (
     END_TO_END,
     EXECUTIONS_REPEATED,
     REDELIVERED,
+    OVERDUE,
     BREAKERS_OPEN,
     DEAD_LETTERS,
     EVENTS_LOST,

@@ -58,6 +58,7 @@ from processors.stream.room import ASIDE_IN_FLIGHT, SIGNALS_IN_FLIGHT, Room
 from processors.tableset import make_tables
 from processors.watch.health import Health
 from processors.watch.lastwords import LastWords
+from processors.watch.overdue import Overdue
 from processors.watch.rates import Rates
 from processors.watch.watchdog import Watchdog
 from processors.watch.witness import Witness
@@ -141,17 +142,6 @@ class Parts:
         cast(BatchTransport, self.app.transport).ledger = self.router
         for topic in read:
             self._agent(topic)
-        self._watchdog = Watchdog(
-            self.app,
-            self.router,
-            self._executions,
-            self._announcer,
-            LastWords(settings, None if lane else self._announcer, journal),
-            source,
-            settings.stall_s + (max(process.timeout_s for process in plugins.processes) - SHARED_LANE_S if lane else 0.0),
-            self._moved,
-        )
-        self._health = Health(self.ready)
         due = Due()
         rules: dict[str, Rule] = {topic.name: due for topic in waiting}
         rules[topics.PARKED.name(settings)] = Parked(registry)
@@ -163,6 +153,18 @@ class Parts:
             slot=settings.worker_slot,
             connection=reaching(settings.kafka),
         )
+        words = LastWords(settings, None if lane else self._announcer, journal)
+        self._watchdog = Watchdog(
+            self.app,
+            self.router,
+            self._executions,
+            self._announcer,
+            words,
+            source,
+            settings.stall_s + (max(process.timeout_s for process in plugins.processes) - SHARED_LANE_S if lane else 0.0),
+            None if lane else Overdue(self._mover, Progress(settings, topics.mover_group(settings)), words, settings.stall_s),
+        )
+        self._health = Health(self.ready)
 
     @classmethod
     async def make(cls, settings: Settings, plugins: Plugins, worker: str) -> Parts:
@@ -200,10 +202,6 @@ class Parts:
 
         name = topic.name(self._settings)
         app.agent(batch_topic(app, name, self._settings.partitions), name=name)(route)
-
-    def _moved(self) -> float:
-        """Count the mover's rounds; where none belongs to this worker, nothing stands still."""
-        return time.monotonic() if self._settings.worker_lane else self._mover.rounds
 
     def _recovered(self) -> bool:
         return cast(BatchConsumer, self.app.consumer).recovered

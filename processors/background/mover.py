@@ -9,7 +9,7 @@ that head, so it keeps its place in the group for hours and holds nobody up. Com
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
@@ -48,6 +48,9 @@ class Rule(Protocol):
     def ready(self, tp: TopicPartition) -> bool:
         """Say whether a partition that was held is worth another look."""
 
+    def late(self, record: Any) -> float:
+        """Say for how many seconds a record has been due."""
+
     def forget(self) -> None:
         """Begin afresh: partitions have come and gone."""
 
@@ -56,15 +59,17 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
     """
     `rules` are those of each topic; `connection` is what aiokafka needs to reach the brokers.
 
-    `rounds` grows for as long as it works, several times a second.
+    What else it shows is for those who watch it, and described there: `processors.watch.overdue`.
     """
 
     def __init__(
         self, rules: Mapping[str, Rule], target: str, outbox: Outbox, *, group: str, slot: str, connection: Mapping[str, Any]
     ) -> None:
         self._rules, self._target, self._outbox = rules, target, outbox
-        self._held: set[TopicPartition] = set()
-        self.rounds = 0
+        self.held: set[TopicPartition] = set()
+        self.late: dict[TopicPartition, float] = {}
+        self.rounds = self.calm = self.joins = 0
+        self._moving: Collection[TopicPartition] = ()
         self._consumer = AIOKafkaConsumer(
             group_id=group,
             group_instance_id=slot,
@@ -74,6 +79,20 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
             max_partition_fetch_bytes=PARTITION_BYTES,
             **connection,
         )
+
+    @property
+    def topics(self) -> Collection[str]:
+        """Where executions wait."""
+        return self._rules.keys()
+
+    def assignment(self) -> Collection[TopicPartition]:
+        """Give the partitions that are this mover's."""
+        return self._consumer.assignment()  # type: ignore[no-any-return]
+
+    def passed(self, tp: TopicPartition) -> int:
+        """Say up to where nothing is left to move: also past the end of a transaction, which is no record and not committed."""
+        state = self._consumer._subscription._assigned_state(tp)
+        return state.position if state.has_valid_position and tp not in self._moving else 0
 
     async def run(self) -> None:
         """Move until cancelled. Whatever else ends it ends the worker."""
@@ -91,17 +110,19 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
 
     async def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ARG002
         """Forget what was held: every partition begins again at its committed offset, and is not paused."""
-        self._held.clear()
+        self.joins += 1
+        self.held.clear()
+        self.late.clear()
         for rule in self._rules.values():
             rule.forget()
 
     async def _round(self) -> None:
-        for tp in [tp for tp in self._held if self._rules[tp.topic].ready(tp)]:
-            self._held.discard(tp)
+        for tp in [tp for tp in self.held if self._rules[tp.topic].ready(tp)]:
+            self.held.discard(tp)
             self._consumer.resume(tp)
-        self._consumer._fetcher._fetch_max_wait_ms = WAITING_MS if self._held else QUIET_MS
+        self._consumer._fetcher._fetch_max_wait_ms = WAITING_MS if self.held else QUIET_MS
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
-        moving = _Moving(self._outbox)
+        self._moving, moving = found, _Moving(self._outbox)
         offsets = {}
         for tp, records in found.items():
             if (end := self._move(tp, records, moving)) is not None:
@@ -109,15 +130,18 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
         await moving.done()
         if offsets:
             await self._commit(offsets)
+        self._moving = ()
+        self.calm += sum(map(len, found.values())) < RECORDS
 
     def _move(self, tp: TopicPartition, records: list[Any], moving: _Moving) -> int | None:
         """Move records from the head until one has to wait; returns the offset after the last one moved, None: there was none."""
         rule, end = self._rules[tp.topic], None
         highwater = self._consumer.highwater(tp) or 0
+        self.late[tp] = rule.late(records[0])
         for record in records:
             step = rule.step(tp, record, highwater)
             if step is Step.HOLD:
-                self._held.add(tp)
+                self.held.add(tp)
                 self._consumer.pause(tp)
                 self._consumer.seek(tp, record.offset)
                 break

@@ -47,6 +47,10 @@ class Due:
     def ready(self, tp: TopicPartition) -> bool:
         return self._due[tp] <= now_ms() or time.monotonic() - self._seen[tp].since >= longest_s(tier_of(tp.topic))
 
+    def late(self, record: Any) -> float:
+        due = redeliveries.due_of(record.headers)
+        return max(0.0, (now_ms() - due) / 1000) if due else 0.0
+
     def forget(self) -> None:
         self._due.clear()
         self._seen.clear()
@@ -100,6 +104,9 @@ class Parked:
             self._looked.add(tp)
         del self._cycles[tp]
         return True
+
+    def late(self, record: Any) -> float:  # noqa: ARG002  nobody said when it should come back
+        return 0.0
 
     def forget(self) -> None:
         self._cycles.clear()

@@ -31,6 +31,7 @@ REASONS: Final = {
     "rebalance": "a rebalance does not end",
     "recovery": "the recovery of the tables does not go on",
     "mover": "waiting executions are not given back: the mover does not end a round",
+    "overdue": "waiting executions of a partition are not given back: the mover reads nothing of it",
     "loop": "the event loop does not turn: something blocks it",
 }
 """Why a worker may end itself; the labels of `evb_worker_stalls_total`."""

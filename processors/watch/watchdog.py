@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from aiokafka.errors import KafkaError
@@ -25,6 +24,7 @@ from processors.stream.window import Window
 from processors.tables.record_tables import ExecutionsTable
 from processors.watch.gauges import Gauges
 from processors.watch.lastwords import LastWords
+from processors.watch.overdue import Overdue
 from processors.watch.stillness import Stillness
 from processors.watch.turning import Turning
 from processors.watch.witness import Witness
@@ -40,7 +40,6 @@ The producer gives every record's fate after `parts.DELIVERY_S`; if it is silent
 """
 
 APP: Final = "the application"
-MOVER: Final = "the mover"
 
 
 class Watchdog:
@@ -55,16 +54,15 @@ class Watchdog:
         last_words: LastWords,
         events_topic: str,
         patience_s: float,
-        moved: Callable[[], float],
+        overdue: Overdue | None,
     ) -> None:
-        """Give what stands still `patience_s` seconds; `moved` counts the mover's rounds."""
+        """Give what stands still `patience_s` seconds; `overdue` looks at the mover, where there is one."""
         self._app, self._router, self._executions, self._announcer = app, router, executions, announcer
         self._end, self._events, self._patience_s = last_words.say, events_topic, patience_s
         self._stacks_to = last_words.stacks_to
         self.still = Stillness(time.monotonic())
         self.gauges = Gauges(router, self.still)
-        self._heard = 0.0
-        self._moved = moved
+        self._overdue = overdue
         self.asked: list[Partition] = [(events_topic, 0)]
 
     async def run(self, witness: Witness) -> NoReturn:
@@ -72,12 +70,14 @@ class Watchdog:
         turning = Turning(asyncio.get_running_loop(), lambda seconds: self._end("loop", seconds=seconds), self._stacks_to)
         turning.start()
         witness.start()
+        if self._overdue is not None:
+            self._overdue.start()
         while True:
             await asyncio.sleep(min(LOOK_S, self._patience_s / 5))
-            answer = witness.answer
-            if answer is not None and answer.at != self._heard:
-                self._heard = answer.at
-                self.look(time.monotonic(), {TP(*one): place for one, place in answer.places.items()})
+            if (places := witness.news()) is not None:
+                self.look(time.monotonic(), {TP(*one): place for one, place in places.items()})
+            if self._overdue is not None:
+                self._overdue.look(self._counts())
             assigned = self.assigned()
             self.asked = [(tp.topic, tp.partition) for tp in assigned] or [(self._events, 0)]  # any: does Kafka answer?
             self.gauges.show(set(assigned), len(self._executions.finished), self._executions.size)
@@ -93,18 +93,21 @@ class Watchdog:
     def look(self, now: float, places: dict[TP, Place]) -> None:
         """Compare with the last look. Ends the process where something has stood still for too long."""
         self.still.look(now)
-        ready = not self._app.rebalancing and self._app.tables.actives_ready
-        self._look_at_application(ready)
+        self._look_at_application(self._ready())
         assigned = self.assigned()
-        self.still.keep((APP, MOVER, *assigned))
-        low, high = UNHEARD_S
-        counts = ready and not low < self._announcer.unheard_s() < high
-        stood = self.still.see(MOVER, self._moved(), counts=counts)
-        if stood > self._patience_s + REBALANCE_S:  # its group's joins are the brokers' to end
-            self._end("mover", seconds=round(stood, 1))
+        self.still.keep((APP, *assigned))
+        counts = self._counts()
         for tp in assigned:
             if (place := places.get(tp)) is not None:
                 self._look_at(tp, place, counts)
+
+    def _ready(self) -> bool:
+        return not self._app.rebalancing and bool(self._app.tables.actives_ready)
+
+    def _counts(self) -> bool:
+        """Say whether time counts: the worker works, and Kafka takes its records."""
+        low, high = UNHEARD_S
+        return self._ready() and not low < self._announcer.unheard_s() < high
 
     def _look_at(self, tp: TP, place: Place, counts: bool) -> None:
         window = self._router.windows.get(tp)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Asks Kafka again and again how far our group has come, in a thread and on connections of its own.
+Asks Kafka again and again how far a group of ours has come, in a thread and on connections of its own.
 
 What the worker's consumer believes is worth nothing to the watchdog: one that no longer fetches does not see a partition grow.
 An answer also says that it is not Kafka that stands still.
@@ -11,29 +11,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from bridge import logs
 from bridge.domain.errors import BridgeError
 from bridge.kafka.progress import Partition, Place, Progress
 
+Places = Mapping[Partition, Place]
+
 LOG = logs.get("processors.witness")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What Kafka said at a time of the monotonic clock; partitions whose leader did not answer are left out."""
-
-    at: float
-    places: Mapping[Partition, Place]
-
-
 class Witness:
-    """`answer` is the newest one, None before the first; `partitions()` says what to ask about and is called in the thread."""
+    """`partitions()` says what to ask about and is called in the thread."""
 
     def __init__(self, progress: Progress, partitions: Callable[[], Collection[Partition]], every_s: float) -> None:
         self._progress, self._partitions, self._every_s = progress, partitions, every_s
-        self.answer: Answer | None = None
+        self._answer: Places | None = None
+        self._told: Places | None = None
+
+    def news(self) -> Places | None:
+        """Give the newest answer, once; partitions whose leader did not answer are left out."""
+        if self._answer is self._told:
+            return None
+        self._told = self._answer
+        return self._told
 
     def start(self) -> None:
         """Begin to ask, until the process ends."""
@@ -43,7 +44,7 @@ class Witness:
         silent = False
         while True:
             try:
-                self.answer = Answer(time.monotonic(), self._progress.ask(self._partitions()))
+                self._answer = self._progress.ask(self._partitions())
             except BridgeError as err:
                 if not silent:
                     LOG.warning("Kafka does not answer; until it does, nothing counts as standing still", error=str(err))

@@ -55,6 +55,7 @@ def test_alerts_have_names_of_their_own_and_cover_what_goes_wrong() -> None:
         "evb_partition_committed_age_seconds",
         "evb_partition_lag_records",
         "evb_worker_stalls_total",
+        "evb_overdue_seconds",
         "evb_topic_partitions",
         "evb_loop_lag_seconds",
         "evb_dead_letters_total",

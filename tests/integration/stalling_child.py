@@ -17,6 +17,7 @@ from typing import Any
 
 from bridge.sdk import Context, Event, NoConfig, Outcome
 from bridge.settings import load
+from processors.background.mover import Mover
 from processors.stream.batches import BatchConsumer
 from processors.stream.outbox import Outbox, Record, Report
 from processors.tables.recovery import TimedRecovery, TimedTables
@@ -25,6 +26,7 @@ from tests.integration.worker_child import Quick, plugins
 
 ORDERS = Path(os.environ["TEST_STALL"])
 CONSUMERS: list[BatchConsumer] = []
+MOVERS: list[Mover] = []
 
 
 def head() -> None:
@@ -80,7 +82,24 @@ def recovery() -> None:
     TimedRecovery._seek_offsets = seek_and_pause  # type: ignore[method-assign]
 
 
-STALLS = {one.__name__: one for one in (head, fetch, loop, rebalance, recovery)}
+def mover_fetch() -> None:
+    """Let the mover's aiokafka leave one partition of a tier alone."""
+    consumer = MOVERS[0]._consumer
+    asyncio.get_running_loop().call_soon_threadsafe(consumer.pause, _tier(consumer))
+
+
+def mover_resume() -> None:
+    """Let the mover's aiokafka fetch nothing any more of that partition once its head has waited."""
+    consumer = MOVERS[0]._consumer
+    resume, one = consumer.resume, _tier(consumer)
+    consumer.resume = lambda *tps: resume(*(tp for tp in tps if tp != one))
+
+
+def _tier(consumer: Any) -> Any:
+    return min(tp for tp in consumer.assignment() if ".retries." in tp.topic)
+
+
+STALLS = {one.__name__: one for one in (head, fetch, loop, rebalance, recovery, mover_fetch, mover_resume)}
 
 
 def obey(*_: object) -> None:
@@ -91,14 +110,20 @@ def obey(*_: object) -> None:
         STALLS[stall]()
 
 
-if __name__ == "__main__":
-    made = BatchConsumer.__init__
+def remember(cls: Any, those: list[Any]) -> None:
+    """Keep what is made of a class."""
+    made = cls.__init__
 
-    def remember(self: BatchConsumer, *args: Any, **kwargs: Any) -> None:
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
-        CONSUMERS.append(self)
+        those.append(self)
 
-    BatchConsumer.__init__ = remember  # type: ignore[method-assign]
+    cls.__init__ = make
+
+
+if __name__ == "__main__":
+    remember(BatchConsumer, CONSUMERS)
+    remember(Mover, MOVERS)
     obey()
     signal.signal(signal.SIGUSR2, obey)
     serve(load(), plugins())

@@ -7,9 +7,6 @@ nothing is lost or skipped. Each stall is made to happen in a real worker beside
 from __future__ import annotations
 
 import os
-import re
-import signal
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,10 +17,9 @@ import pytest
 
 from bridge.domain.event import Event
 from bridge.domain.execution import Execution, Status
-from bridge.settings import Settings
 from bridge.stack.keeper import Keeper
-from processors.watch.lastwords import REASONS
 from tests.conftest import StackOfTests
+from tests.integration.stalling import Stalling
 from tests.integration.workers import PATIENCE_S, Aftermath, Sender, Worker, event, finished, settled, site, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -39,46 +35,13 @@ HICCUP_S = 2.0
 """A pause of a busy machine; any restart takes longer, and so does a stall."""
 
 
-class Stalling(Worker):
-    """A worker in slot 1 that stands still when it is ordered to."""
-
-    def __init__(self, stack: StackOfTests, settings: Settings, log: Path) -> None:
-        super().__init__(stack, settings, log, slot="1", processes="quick")
-        self._orders = log / "stall"
-        self._environ = dict(self._environ) | {"TEST_STALL": str(self._orders)}
-
-    def command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.integration.stalling_child"]
-
-    def order(self, stall: str) -> None:
-        """Begin a stall: now, or where it is one of the beginning, in the next life, which begins now."""
-        self._orders.write_text(stall)
-        if stall in ("rebalance", "recovery"):
-            self.kill()
-            self.spawn()
-        else:
-            os.kill(self.pid, signal.SIGUSR2)
-
-    def stalls(self) -> dict[str, float]:
-        """Read the counters of all reasons."""
-        return {reason: self.metric(f'evb_worker_stalls_total{{reason="{reason}"}}') for reason in REASONS}
-
-    def stacks(self) -> int:
-        """Count the stacks that its log has after its last critical line."""
-        return len(re.findall(r"^(?:Current thread|Thread) 0x", self.log.read_text().rpartition('"critical"')[2], re.MULTILINE))
-
-    def loops(self) -> set[str]:
-        """Name the event loops whose tasks its log has after its last critical line."""
-        return set(re.findall(r"^Task \S+ of loop (\d)", self.log.read_text().rpartition('"critical"')[2], re.MULTILINE))
-
-
 class Pair:
     """Two workers that share the partitions, the second of which is supervised, and events for all of them all the time."""
 
     def __init__(self, stack: StackOfTests, log: Path) -> None:
         self.settings = site(stack, partitions=PARTITIONS, stall_s=STALL_S)
         self.steady = Worker(stack, self.settings, log, processes="quick")
-        self.stalling = Stalling(stack, self.settings, log)
+        self.stalling = Stalling(stack, self.settings, log, "quick")
         self.said: list[str] = []
         self.sent: list[Event] = []
         self._keeper = Keeper(self.stalling, self.said.append)

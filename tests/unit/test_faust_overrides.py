@@ -12,7 +12,9 @@ from typing import Any
 import faust
 import faust.streams
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import SubscriptionState
 
 from processors.stream.app import WorkerApp
 from processors.stream.batches import BatchConsumer, BatchScheduler, BatchSchema, queue_size
@@ -81,6 +83,16 @@ def test_each_fetch_asks_anew_how_long_it_may_be_held_open() -> None:
     """The worker and the mover change it while they run, and the worker how long what was fetched keeps the next one back."""
     assert "self._fetch_max_wait_ms" in inspect.getsource(Fetcher._get_actions_per_node)
     assert "backoff=self._prefetch_backoff" in inspect.getsource(Fetcher._proc_fetch_request)
+
+
+async def test_the_mover_can_say_how_far_it_has_read() -> None:
+    one, subscriptions = TopicPartition("bridge.parked", 0), SubscriptionState()
+    subscriptions.subscribe({one.topic})
+    subscriptions.assign_from_subscribed([one])
+    state = subscriptions._assigned_state(one)
+    assert not state.has_valid_position
+    state.seek(7)
+    assert (state.has_valid_position, state.position) == (True, 7)
 
 
 @pytest.mark.parametrize("partitions", [1, 4, 16, 64])

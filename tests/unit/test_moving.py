@@ -62,6 +62,13 @@ def test_a_wrong_clock_holds_a_tier_for_its_delay_only(monkeypatch: pytest.Monke
     assert rule.step(TIER, record(2, due=day), 4) is Step.GIVE
 
 
+def test_how_late_a_tier_is_says_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "now_ms", lambda: 5000)
+    rule = moving.Due()
+    assert [rule.late(record(0, due=due)) for due in (2000, 6000, 0)] == [3.0, 0.0, 0.0], "0: it does not say"
+    assert moving.Parked(Paused()).late(record(0, due=2000)) == 0
+
+
 def test_what_is_still_paused_goes_to_the_end_once() -> None:
     registry = Paused(("acme", "crm"))
     rule = moving.Parked(registry)

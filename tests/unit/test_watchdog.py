@@ -54,15 +54,11 @@ class Worker:
         )
         self.unheard_s = 0.0
         self.now = 0.0
-        self.mover_works = True
         executions: Any = SimpleNamespace(finished=(), size=0)
         announcer: Any = SimpleNamespace(unheard_s=lambda: self.unheard_s)
         words: Any = SimpleNamespace(say=self._say, stacks_to=2)
-        self.watchdog = Watchdog(self.app, self.router, executions, announcer, words, "evb.events", PATIENCE_S, self._moved)
+        self.watchdog = Watchdog(self.app, self.router, executions, announcer, words, "evb.events", PATIENCE_S, None)
         self.watchdog.still._looked = 0.0
-
-    def _moved(self) -> float:
-        return self.now if self.mover_works else 1.0
 
     def _say(self, reason: str, **where: Any) -> Any:
         raise Stalled(reason, where.get("partition"))
@@ -90,13 +86,6 @@ def ends(worker: Worker, place: Place | None = None, within: int = 6) -> tuple[s
     assert worker.now > PATIENCE_S
     found: tuple[str, int | None] = caught.value.args  # type: ignore[assignment]
     return found
-
-
-async def test_a_mover_that_ends_no_round_is_a_stall() -> None:
-    worker = Worker()
-    worker.looks(100)
-    worker.mover_works = False
-    assert ends(worker, within=60) == ("mover", None)
 
 
 async def test_a_partition_that_was_just_taken_is_passed_over() -> None:
