@@ -84,7 +84,7 @@ class Parts:
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
-        before = next((one for one in registry.announced() if one.slot == settings.worker_slot), None)
+        before = registry.last_announced(settings.worker_lane, settings.worker_slot)
         rates = Rates(time.monotonic)
         self._announcer = Announcer(
             settings,
@@ -146,9 +146,9 @@ class Parts:
             self.router,
             self._executions,
             self._announcer,
-            LastWords(settings, None if lane else self._announcer),
+            LastWords(settings, self._announcer),
             source,
-            settings.stall_s + (max(process.timeout_s for process in plugins.processes) - SHARED_LANE_S if lane else 0.0),
+            _patience_s(settings, plugins),
             self._moved,
         )
         self._health = Health(self.ready)
@@ -225,8 +225,8 @@ class Parts:
             await self._health.start(self._settings.host, self._settings.worker_health_port)
         self.app.in_worker = True
         await self.app.start()
+        self._run(self._announcer.run())
         if not self._settings.worker_lane:
-            self._run(self._announcer.run())
             self._run(self._mover.run())
         if self._timers is not None:
             self._run(self._timers.run())
@@ -249,8 +249,7 @@ class Parts:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
         await self._caller.close()
-        if not self._settings.worker_lane:
-            self._announcer.announce(ended=ASKED)
+        self._announcer.announce(ended=ASKED)
         for task in self._background:
             if task is not self._projecting:
                 task.cancel()
@@ -266,6 +265,12 @@ class Parts:
         self._health.close()
         await self._http.close()
         await asyncio.to_thread(self._registry.close)
+
+
+def _patience_s(settings: Settings, plugins: Plugins) -> float:
+    """As long as is set, and for as much longer as an own lane's process may take than any in the shared one."""
+    longest = max((SHARED_LANE_S, *(one.timeout_s for one in plugins.processes if settings.worker_lane)))
+    return settings.stall_s + longest - SHARED_LANE_S
 
 
 def _must_not_end(task: asyncio.Task[Any]) -> None:

@@ -37,12 +37,12 @@ LOG = logs.get("processors.lastwords")
 
 
 class LastWords:
-    """One per worker; makes the counters of earlier lives visible at once. A lane's worker announces nothing: the log has it."""
+    """One per worker; makes the counters of earlier lives visible at once."""
 
-    def __init__(self, settings: Settings, announcer: Announcer | None) -> None:
+    def __init__(self, settings: Settings, announcer: Announcer) -> None:
         self._settings, self._announcer = settings, announcer
         for reason in REASONS:
-            metrics.STALLS.labels(reason).inc(announcer.stalls.get(reason, 0) if announcer else 0)
+            metrics.STALLS.labels(reason).inc(announcer.stalls.get(reason, 0))
 
     def say(self, reason: str, **where: object) -> NoReturn:
         """Dump all stacks, tell the registry and end the process, from whichever thread notices."""
@@ -50,8 +50,6 @@ class LastWords:
 
     def _tell(self, reason: str) -> None:
         """Write the announcement with a client of its own: the worker's may be what stands still."""
-        if self._announcer is None:
-            return
         value = self._announcer.last(reason)
         ref = ref_of(value)
         try:

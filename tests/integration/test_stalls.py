@@ -40,10 +40,10 @@ HICCUP_S = 2.0
 
 
 class Stalling(Worker):
-    """A worker in slot 1 that stands still when it is ordered to."""
+    """A worker that stands still when it is ordered to."""
 
-    def __init__(self, stack: StackOfTests, settings: Settings, log: Path) -> None:
-        super().__init__(stack, settings, log, slot="1", processes="quick")
+    def __init__(self, stack: StackOfTests, settings: Settings, log: Path, slot: str, processes: str, lane: str = "") -> None:
+        super().__init__(stack, settings, log, slot, processes, lane)
         self._orders = log / "stall"
         self._environ = dict(self._environ) | {"TEST_STALL": str(self._orders)}
 
@@ -78,7 +78,7 @@ class Pair:
     def __init__(self, stack: StackOfTests, log: Path) -> None:
         self.settings = site(stack, partitions=PARTITIONS, stall_s=STALL_S)
         self.steady = Worker(stack, self.settings, log, processes="quick")
-        self.stalling = Stalling(stack, self.settings, log)
+        self.stalling = Stalling(stack, self.settings, log, "1", "quick")
         self.said: list[str] = []
         self.sent: list[Event] = []
         self._keeper = Keeper(self.stalling, self.said.append)
