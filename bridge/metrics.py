@@ -71,7 +71,7 @@ LIMITER_DEGRADED = Gauge(
 )
 WORKERS_DIFFERING = Gauge(
     "evb_workers_differing",
-    "Live workers while they announce different plugin sets, else 0: which processes run then depends on the partition.",
+    "Live workers of one lane while they announce different plugin sets, else 0: what runs then depends on the partition.",
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )

@@ -85,7 +85,7 @@ class Parts:
         self._producer = LoopProducer(config, loop, lambda error: doubt("the producer failed for good", error=error.str()))
         self._pipe = Pipe(settings.redis, loop)
         self._projection = Projection(self._pipe, settings)
-        before = next((one for one in registry.announced() if one.slot == settings.worker_slot), None)
+        before = registry.last_announced(settings.worker_lane, settings.worker_slot)
         rates = Rates(time.monotonic)
         self._announcer = Announcer(
             settings,
@@ -153,7 +153,7 @@ class Parts:
             slot=settings.worker_slot,
             connection=reaching(settings.kafka),
         )
-        words = LastWords(settings, None if lane else self._announcer, journal)
+        words = LastWords(settings, self._announcer, journal)
         self._watchdog = Watchdog(
             self.app,
             self.router,
@@ -161,7 +161,7 @@ class Parts:
             self._announcer,
             words,
             source,
-            settings.stall_s + (max(process.timeout_s for process in plugins.processes) - SHARED_LANE_S if lane else 0.0),
+            _patience_s(settings, plugins),
             None if lane else Overdue(self._mover, Progress(settings, topics.mover_group(settings)), words, settings.stall_s),
         )
         self._health = Health(self.ready)
@@ -223,8 +223,8 @@ class Parts:
             await self._health.start(self._settings.host, self._settings.worker_health_port)
         self.app.in_worker = True
         await self.app.start()
+        self._run(self._announcer.run())
         if not self._settings.worker_lane:
-            self._run(self._announcer.run())
             self._run(self._mover.run())
         if self._timers is not None:
             self._run(self._timers.run())
@@ -247,8 +247,7 @@ class Parts:
         """Drain, commit, leave the group, and write what the live view still lacks."""
         await self.app.stop()
         await self._caller.close()
-        if not self._settings.worker_lane:
-            self._announcer.announce(ended=ASKED)
+        self._announcer.announce(ended=ASKED)
         for task in self._background:
             if task is not self._projecting:
                 task.cancel()
@@ -264,6 +263,12 @@ class Parts:
         self._health.close()
         await self._http.close()
         await asyncio.to_thread(self._registry.close)
+
+
+def _patience_s(settings: Settings, plugins: Plugins) -> float:
+    """As long as is set, and for as much longer as an own lane's process may take than any in the shared one."""
+    longest = max((SHARED_LANE_S, *(one.timeout_s for one in plugins.processes if settings.worker_lane)))
+    return settings.stall_s + longest - SHARED_LANE_S
 
 
 def _must_not_end(task: asyncio.Task[Any]) -> None:

@@ -151,7 +151,7 @@ async def _watch_workers(registry: Registry) -> None:
         differing = registry.differing_plugins()
         WORKERS_DIFFERING.set(len(differing))
         if differing and not alarmed:
-            slots = {slot: [f"{one.name} {one.version}" for one in said.processes] for slot, said in differing.items()}
+            slots = {name: [f"{one.name} {one.version}" for one in said.processes] for name, said in differing.items()}
             LOG.error("the live workers announce different plugins; install the same ones everywhere", slots=slots)
         elif alarmed and not differing:
             LOG.info("the live workers announce the same plugins again")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import httpx2
 import redis
 
+from bridge.cli.fleet import slot_of
 from bridge.credentials import NEW_KEY, Unopenable, Vault
 from bridge.domain.errors import BrokerUnavailable, Misconfigured
 from bridge.domain.limits import MIB
@@ -25,6 +26,7 @@ from bridge.redis.address import address
 from bridge.redis.epoch import whole
 from bridge.redis.keys import Keys
 from bridge.registry import Announcement, ProcessSetting, Registry
+from bridge.registry.view import View
 from bridge.settings import Settings
 from bridge.topics import REGISTRY
 
@@ -156,20 +158,26 @@ def _lost(what: str, kept: list[tuple[str, bool]], cure: str) -> list[Finding]:
     return [Finding(False, said, f"Give the earlier key in EVB_SECRET_KEYS again, or {cure}.")]
 
 
-def workers(registry: Registry, installed: Plugins) -> list[Finding]:
-    """Look for the heartbeats of workers, and for workers with other plugins than these."""
+def workers(registry: View, installed: Plugins) -> list[Finding]:
+    """Look for the heartbeats of workers, in each lane, and for workers with other plugins than these."""
     now_ms = time.time() * 1000
-    live = [one for one in registry.announced() if now_ms - one.at_ms < WORKER_S * 1000]
-    if not live:
-        return [Finding(False, "none has announced itself in the last minute", "Start one: `evb worker` (or `evb dev`).")]
-    return [_of_worker(one, set(installed.patterns), now_ms) for one in live]
+    live = [one for one in registry.workers() if now_ms - one.at_ms < WORKER_S * 1000]
+    served = {one.lane for one in live}
+    missing = [_nobody(lane) for lane in ("", *installed.lanes) if lane not in served]
+    return missing + [_of_worker(one, installed, now_ms) for one in live]
 
 
-def _of_worker(announced: Announcement, here: set[str], now_ms: float) -> Finding:
+def _nobody(lane: str) -> Finding:
+    who, how = (f"none of lane {lane}", f" --lane {lane}") if lane else ("none", "")
+    return Finding(False, f"{who} has announced itself in the last minute", f"Start one: `evb worker{how}` (or `evb dev`).")
+
+
+def _of_worker(announced: Announcement, installed: Plugins, now_ms: float) -> Finding:
     there = {process.name for process in announced.processes}
+    here = {announced.lane} & set(installed.lanes) if announced.lane else set(installed.patterns)
     if there == here:
-        return Finding(True, f"slot {announced.slot}: {_names(there)}, {(now_ms - announced.at_ms) / 1000:.0f} s ago")
-    found = f"slot {announced.slot} runs {_names(there)}; installed here: {_names(here)}"
+        return Finding(True, f"{slot_of(announced)}: {_names(there)}, {(now_ms - announced.at_ms) / 1000:.0f} s ago")
+    found = f"{slot_of(announced)} runs {_names(there)}; installed here: {_names(here)}"
     return Finding(False, found, "Install the same plugins everywhere and restart the worker.")
 
 

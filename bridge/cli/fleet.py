@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,15 +20,16 @@ Places = Mapping[Partition, Place | None]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What Kafka says of a consumer group: whose each partition is and how far it has come."""
+    """What Kafka says of the consumer group of a lane's workers: whose each partition is and how far it has come."""
 
     owner_of: Mapping[Partition, str]
     places: Places
+    lane: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is shown: rows of the four tables, their members named as in the JSON. None: nobody knows."""
+    """What is shown: rows of the four tables, their members named as in the JSON. None: nobody knows; lane "": the shared one."""
 
     workers: list[Row]
     partitions: list[Row]
@@ -36,22 +37,24 @@ class Overview:
     processes: list[Row]
 
 
-def overview(
-    announced: Mapping[str, Announcement], shared: Group, lanes: Iterable[Group], waiting: Places, now: float
-) -> Overview:
+def overview(announced: Sequence[Announcement], groups: Sequence[Group], waiting: Places, now: float) -> Overview:
     """
     Put together what the workers said and what Kafka says; `now` as `time.time()`.
 
-    Shape: `waiting` is how far the movers are in what waits. Workers of own lanes announce nothing.
+    Shape: `waiting` is how far the movers are in what waits.
     """
-    live = {slot: one for slot, one in announced.items() if state_of(one, now) == "live"}
-    groups: list[tuple[Group, Mapping[str, Announcement]]] = [(shared, live), *((lane, {}) for lane in lanes)]
+    live = {(one.lane, one.slot): one for one in announced if state_of(one, now) == "live"}
     return Overview(
-        [_worker(one, now) for one in announced.values()],
-        [_partition(one, place, group.owner_of.get(one), said) for group, said in groups for one, place in group.places.items()],
+        [_worker(one, now) for one in announced],
+        [row for group in groups for row in _partitions(group, live)],
         list(_waiting(waiting)),
         [row for one in live.values() for row in _processes(one)],
     )
+
+
+def slot_of(one: Announcement) -> str:
+    """Name a worker for people."""
+    return f"slot {one.slot}" + (f" of lane {one.lane}" if one.lane else "")
 
 
 def _waiting(places: Places) -> Iterator[Row]:
@@ -71,7 +74,8 @@ def state_of(one: Announcement, now: float) -> str:
 def _worker(one: Announcement, now: float) -> Row:
     return {
         "slot": one.slot,
-        "where": one.instance.rpartition("/")[0],
+        "lane": one.lane,
+        "where": one.instance.partition("/")[0],
         "state": state_of(one, now),
         "since": datetime.fromtimestamp(one.since_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "heartbeat_age_s": round(now - one.at_ms / 1000, 1),
@@ -80,9 +84,15 @@ def _worker(one: Announcement, now: float) -> Row:
     }
 
 
-def _partition(at: Partition, place: Place | None, owner: str | None, live: Mapping[str, Announcement]) -> Row:
+def _partitions(group: Group, live: Mapping[tuple[str, str], Announcement]) -> Iterator[Row]:
+    for at, place in group.places.items():
+        owner = group.owner_of.get(at)
+        said = live.get((group.lane, owner)) if owner else None
+        yield _partition(at, place, owner, said)
+
+
+def _partition(at: Partition, place: Place | None, owner: str | None, said: Announcement | None) -> Row:
     row: Row = {"topic": at[0], "partition": at[1], "owner": owner, "lag": place.lag if place else None}
-    said = live.get(owner) if owner else None
     if said is None:
         return row | {"committed_age_s": None, "in_flight": None, "oldest_in_flight_s": None}
     held = next((one for one in said.partitions if (one.topic, one.partition) == at), None)
@@ -97,6 +107,7 @@ def _processes(one: Announcement) -> Iterator[Row]:
     for rate in one.rates:
         yield {
             "slot": one.slot,
+            "lane": one.lane,
             "process": rate.process,
             "seconds": rate.seconds,
             "per_second": round(sum(rate.outcomes.values()) / max(rate.seconds, 0.1), 2),

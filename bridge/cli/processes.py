@@ -11,14 +11,14 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.fleet import state_of
+from bridge.cli.fleet import slot_of, state_of
 from bridge.cli.output import out, show_rows
 from bridge.cli.spelling import warn_of_unknown
 from bridge.cli.target import AsJson, Data, operator_settings
 from bridge.kafka.admin import lanes as lanes_of
 from bridge.registry.changes import Changes
 from bridge.registry.fields import ALL
-from bridge.registry.objects import AnnouncedBreaker, Pause
+from bridge.registry.objects import AnnouncedBreaker, Announcement, Pause
 from bridge.registry.pausing import pause as pause_
 from bridge.registry.pausing import resume as resume_
 from bridge.registry.pausing import said
@@ -61,15 +61,14 @@ def list_(data: Data = None, as_json: AsJson = False) -> None:
     """
     List the processes that workers have announced, every pause that holds, and what rests because it failed everything.
 
-    What rests, each worker says for itself within ten seconds. Of a process with its own lane nothing is known here: its worker
-    announces nothing, and tells in its log and its metrics (`evb_process_breakers_open`).
+    What rests, each worker says for itself within ten seconds; `?`: the process has its own lane, and no worker of that is live.
     """
     settings = operator_settings(data)
     with reading(settings) as registry:
-        pauses, announced = registry.pauses(), registry.announced()
-    lanes = frozenset(lanes_of(settings))
-    now = time.time()
-    resting = [(said.slot, one) for said in announced if state_of(said, now) == "live" for one in said.breakers]
+        pauses, announced, workers = registry.pauses(), registry.announced(), registry.workers()
+    live = [one for one in workers if state_of(one, time.time()) == "live"]
+    unknown = set(lanes_of(settings)) - {one.lane for one in live}
+    resting = [(said, one) for said in live for one in said.breakers]
     versions = {process.name: process.version for one in announced for process in one.processes}
     others = dict.fromkeys([*(one.process for one in pauses), *(one.process for _, one in resting)])
     named = [*sorted(versions.items()), *((name, "-") for name in others if name not in versions)]
@@ -78,15 +77,15 @@ def list_(data: Data = None, as_json: AsJson = False) -> None:
             "process": "all" if name == ALL else name,
             "version": version,
             "paused": "; ".join(_pause(one) for one in pauses if one.process == name) or "no",
-            "resting": "; ".join(_rest(*one) for one in resting if one[1].process == name) or ("?" if name in lanes else "no"),
+            "resting": "; ".join(_rest(*one) for one in resting if one[1].process == name) or ("?" if name in unknown else "no"),
         }
         for name, version in named
     ]
     show_rows(rows, ("process", "version", "paused", "resting"), as_json=as_json, empty="No worker has announced a process.")
 
 
-def _rest(slot: str, one: AnnouncedBreaker) -> str:
-    return f"in slot {slot} for {one.tenant}: {one.failures} attempts in a row failed, the last with {one.reason}"
+def _rest(worker: Announcement, one: AnnouncedBreaker) -> str:
+    return f"in {slot_of(worker)} for {one.tenant}: {one.failures} attempts in a row failed, the last with {one.reason}"
 
 
 def _pause(one: Pause) -> str:

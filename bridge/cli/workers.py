@@ -30,10 +30,10 @@ from bridge.settings import Settings
 
 app = typer.Typer()
 
-WORKERS = ("slot", "where", "state", "since", "heartbeat", "stalls", "processes")
+WORKERS = ("slot", "lane", "where", "state", "since", "heartbeat", "stalls", "processes")
 PARTITIONS = ("topic", "partition", "owner", "lag", "committed age", "in flight", "oldest in flight")
 WAITING = ("waiting in", "executions")
-PROCESSES = ("slot", "process", "rate", "p50", "p99", "outcomes", "within")
+PROCESSES = ("slot", "lane", "process", "rate", "p50", "p99", "outcomes", "within")
 
 
 @app.command()
@@ -41,18 +41,14 @@ def workers(data: Data = None, as_json: AsJson = False) -> None:
     """
     Show the workers, the lag and owner of each partition, what waits, and what each process does. Reads Kafka only.
 
-    Partitions that have nothing to do share a line. Of an own lane's worker only lag and owner are known: it announces nothing.
+    Partitions that have nothing to do share a line.
     """
     settings = operator_settings(data)
     with reading(settings) as registry:
-        announced = {one.slot: one for one in registry.announced()}
-    shared = _group(settings, topics.worker_group(settings), [topic.name(settings) for topic in topics.READ_BY_WORKERS])
-    lanes = [
-        _group(settings, topics.lane_group(settings, process), [topics.lane(process).name(settings)])
-        for process in lanes_of(settings)
-    ]
+        announced = registry.workers()
+    groups = [_group(settings, lane) for lane in ("", *lanes_of(settings))]
     waiting = _places(settings, topics.mover_group(settings), _waiting(settings))
-    found = overview(announced, shared, lanes, waiting, time.time())
+    found = overview(announced, groups, waiting, time.time())
     if as_json:
         show_json(asdict(found))
     else:
@@ -65,8 +61,10 @@ def _waiting(settings: Settings) -> list[str]:
     return [*tiers, topics.PARKED.name(settings)]
 
 
-def _group(settings: Settings, group: str, read: Sequence[str]) -> Group:
-    return Group(owners(settings, group), _places(settings, group, read))
+def _group(settings: Settings, lane: str) -> Group:
+    group = topics.lane_group(settings, lane) if lane else topics.worker_group(settings)
+    read = (topics.lane(lane),) if lane else topics.READ_BY_WORKERS
+    return Group(owners(settings, group), _places(settings, group, [topic.name(settings) for topic in read]), lane)
 
 
 def _places(settings: Settings, group: str, read: Sequence[str]) -> Places:
@@ -107,7 +105,7 @@ def _partitions(rows: Sequence[Row]) -> Iterator[Row]:
 
 def _worker(row: Row) -> Row:
     said = {"processes": _pairs(row["processes"]), "stalls": _pairs(row["stalls"])}
-    return row | said | {"heartbeat": f"{row['heartbeat_age_s']:.0f} s ago"}
+    return row | said | {"lane": row["lane"] or "–", "heartbeat": f"{row['heartbeat_age_s']:.0f} s ago"}
 
 
 def _partition(row: Row) -> Row:
@@ -122,6 +120,7 @@ def _partition(row: Row) -> Row:
 
 def _process(row: Row) -> Row:
     return row | {
+        "lane": row["lane"] or "–",
         "rate": f"{row['per_second']:g}/s",
         "p50": f"{row['p50_s'] * 1000:.0f} ms",
         "p99": f"{row['p99_s'] * 1000:.0f} ms",

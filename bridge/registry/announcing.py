@@ -114,6 +114,7 @@ class Announcer:
     def _announcement(self, vitals: Vitals, ended: str, stalls: Mapping[str, int]) -> Announcement:
         return Announcement(
             slot=self._settings.worker_slot,
+            lane=self._settings.worker_lane,
             processes=self._processes,
             at_ms=now_ms(),
             instance=self._instance,

@@ -175,11 +175,13 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
     What one worker runs and does; repeated as a heartbeat. `instance` tells two workers in one slot apart.
 
+    `lane` is the process whose own lane it serves; empty: the shared one, whose workers announce every process that there is.
     `ended` says why the worker is gone ("asked", or what stood still); empty: nobody knows. `stalls` counts, by reason,
     the lives of the slot that ended standing still. Partitions and processes of which there is nothing to say are left out.
     """
 
     slot: str
+    lane: str = ""
     processes: tuple[AnnouncedProcess, ...]
     at_ms: Millis
     instance: str = ""
@@ -189,6 +191,11 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     partitions: tuple[AnnouncedPartition, ...] = ()
     rates: tuple[AnnouncedRate, ...] = ()
     breakers: tuple[AnnouncedBreaker, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tells it from every other slot of every lane."""
+        return worker_name(self.lane, self.slot)
 
 
 Object = (
@@ -278,7 +285,12 @@ def ref_of(value: Object) -> Ref:
         case Pause():
             return Ref("pause", value.tenant, value.process)
         case Announcement():
-            return Ref("worker", "", value.slot)
+            return Ref("worker", "", value.name)
+
+
+def worker_name(lane: str, slot: str) -> str:
+    """Name a slot of a lane; of the shared one (empty) by its slot alone. Neither has a dot, so no two have one name."""
+    return f"{lane}.{slot}" if lane else slot
 
 
 def plugin_set(announcement: Announcement) -> frozenset[tuple[str, str]]:

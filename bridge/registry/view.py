@@ -9,7 +9,8 @@ once, in one step that the interpreter does not interrupt.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from bridge import logs
@@ -144,21 +145,28 @@ class View:
         """Give every pause that holds, the oldest first."""
         return tuple(sorted([*self._pauses.values()], key=lambda one: (one.since_ms, one.tenant, one.process)))
 
+    def workers(self) -> tuple[Announcement, ...]:
+        """Give what all workers announced, by lane and slot; what is older than a day only where nothing younger exists."""
+        return _young(self._announced.values())
+
     def announced(self) -> tuple[Announcement, ...]:
-        """Give what the workers announced, by slot; what is older than a day only where nothing younger exists."""
-        found = sorted(self._announced.values(), key=lambda one: one.slot)
-        young = [one for one in found if one.at_ms > time.time() * 1000 - DAY_MS]
-        return tuple(young or found)
+        """Give of `workers` those of the shared lane: they route all events, so they alone say which processes there are."""
+        return _young(one for one in list(self._announced.values()) if not one.lane)
+
+    def last_announced(self, lane: str, slot: str) -> Announcement | None:
+        """Give the last announcement of a slot of a lane (empty: the shared one), however old it is."""
+        return self._announced.get(objects.worker_name(lane, slot))
 
     def process_names(self) -> frozenset[str]:
         """Name the processes of the last announcement of each slot, however old it is."""
         return frozenset(process.name for one in list(self._announced.values()) for process in one.processes)
 
     def differing_plugins(self, within_s: float = 60) -> dict[str, Announcement]:
-        """Give the live workers (by slot) if they announce different plugin sets, else nothing: an operator should look."""
+        """Give the live workers, by name, of each lane in which they announce different plugin sets: an operator should look."""
         since_ms = time.time() * 1000 - within_s * 1000
         live = [one for one in list(self._announced.values()) if one.at_ms > since_ms]
-        return {one.slot: one for one in live} if len({objects.plugin_set(one) for one in live}) > 1 else {}
+        sets = Counter(lane for lane, _ in {(one.lane, objects.plugin_set(one)) for one in live})
+        return {one.name: one for one in live if sets[one.lane] > 1}
 
     def feeds(self, tenant: str) -> list[FeedPlace]:
         """Give where a tenant's feeds are."""
@@ -237,3 +245,9 @@ class View:
     def _complain(self, key: bytes, err: Exception) -> None:
         self.unreadable += 1
         LOG.error("a record of the registry cannot be read", key=key.decode(errors="replace"), reason=str(err))
+
+
+def _young(announced: Iterable[Announcement]) -> tuple[Announcement, ...]:
+    found = sorted(announced, key=lambda one: (one.lane, one.slot))
+    young = [one for one in found if one.at_ms > time.time() * 1000 - DAY_MS]
+    return tuple(young or found)

@@ -39,25 +39,24 @@ REASONS: Final = {
 LOG = logs.get("processors.lastwords")
 
 
-def _say_late(stacks: str, announcer: Announcer | None) -> None:
+def _say_late(stacks: str, announcer: Announcer) -> None:
     """Say and count what the last life could not: its interpreter was held, and a signal of the kernel ended it."""
-    if announcer is not None:
-        announcer.stalls["loop"] = announcer.stalls.get("loop", 0) + 1
+    announcer.stalls["loop"] = announcer.stalls.get("loop", 0) + 1
     LOG.error("The last life of this worker ended: it stood still", reason=REASONS["loop"], cause="loop")
     sys.stderr.write(stacks)
     sys.stderr.flush()
 
 
 class LastWords:
-    """One per worker; makes the counters of earlier lives visible at once. A lane's worker announces nothing: the log has it."""
+    """One per worker; makes the counters of earlier lives visible at once."""
 
-    def __init__(self, settings: Settings, announcer: Announcer | None, journal: Journal) -> None:
+    def __init__(self, settings: Settings, announcer: Announcer, journal: Journal) -> None:
         self._settings, self._announcer = settings, announcer
         self.stacks_to = journal.stacks_to
         if journal.stacks:
             _say_late(journal.stacks, announcer)
         for reason in REASONS:
-            metrics.STALLS.labels(reason).inc(announcer.stalls.get(reason, 0) if announcer else 0)
+            metrics.STALLS.labels(reason).inc(announcer.stalls.get(reason, 0))
 
     def say(self, reason: str, **where: object) -> NoReturn:
         """Dump all stacks, tell the registry and end the process, from whichever thread notices."""
@@ -65,8 +64,6 @@ class LastWords:
 
     def _tell(self, reason: str) -> None:
         """Write the announcement with a client of its own: the worker's may be what stands still."""
-        if self._announcer is None:
-            return
         value = self._announcer.last(reason)
         ref = ref_of(value)
         try:

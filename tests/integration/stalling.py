@@ -16,10 +16,10 @@ from tests.integration.workers import Worker
 
 
 class Stalling(Worker):
-    """A worker in slot 1 that stands still when it is ordered to."""
+    """A worker that stands still when it is ordered to."""
 
-    def __init__(self, stack: StackOfTests, settings: Settings, log: Path, processes: str) -> None:
-        super().__init__(stack, settings, log, slot="1", processes=processes)
+    def __init__(self, stack: StackOfTests, settings: Settings, log: Path, slot: str, processes: str, lane: str = "") -> None:
+        super().__init__(stack, settings, log, slot, processes, lane)
         self._orders = log / "stall"
         self._environ = dict(self._environ) | {"TEST_STALL": str(self._orders)}
 

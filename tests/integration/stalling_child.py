@@ -44,10 +44,10 @@ def head() -> None:
 
 
 def fetch() -> None:
-    """Let aiokafka leave one partition of events alone."""
+    """Let aiokafka leave one partition of events, or of a lane, alone."""
     thread = CONSUMERS[0]._thread
     consumer = thread._ensure_consumer()
-    one = min(tp for tp in consumer.assignment() if tp.topic.endswith(".events"))
+    one = min(tp for tp in consumer.assignment() if tp.topic.endswith(".events") or ".lanes." in tp.topic)
     thread.thread_loop.call_soon_threadsafe(consumer.pause, one)
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +31,7 @@ from bridge.view.status import StatusView
 from tests.conftest import StackOfTests
 from tests.integration.test_pausing import newest
 from tests.integration.test_retries import final, histories
+from tests.integration.test_workers_command import evb_workers
 from tests.integration.workers import Sender, ends, event, site, until, working
 
 
@@ -58,6 +61,43 @@ def test_a_lane_works_beside_the_shared_one(stack: StackOfTests, tmp_path: Path)
         assert {state.status for state in ends} == {Status.COMPLETED}
         assert all("/lazy/0" in state.worker for state in ends)
     assert [state.attempt for state in told[ids.execution_id(retried.key, "lazy")]] == [1, 2]
+
+
+def test_a_lanes_worker_is_shown_like_any_other(stack: StackOfTests, tmp_path: Path) -> None:
+    settings = site(stack, partitions=2)
+    slow = [lazy(15) for _ in range(6)]  # longer than from one heartbeat to the next
+    with working(stack, settings, tmp_path), working(stack, settings, tmp_path, lane="lazy") as own:
+        sender = Sender(settings)
+        for number, one in enumerate(slow):
+            sender.send(one, partition=number % 2)
+        sender.flush()
+        until(lambda: held(stack, settings, "lazy") == [("0", 3, True, True)] * 2, "a heartbeat tells what it has in flight")
+        found = json.loads(evb_workers(stack, settings, "--json"))
+        assert [(row["slot"], row["lane"], row["state"]) for row in found["workers"]] == [
+            ("0", "", "live"),
+            ("0", "lazy", "live"),
+        ]
+        shared, lane = found["workers"]
+        assert {"lazy": "1.0.0"} == lane["processes"] == {n: v for n, v in shared["processes"].items() if n == "lazy"}
+        assert shared["where"] != lane["where"]
+        assert [host.partition(":")[0] for host in (shared["where"], lane["where"])] == [socket.gethostname()] * 2
+        until(lambda: completed(stack, settings, "lazy") == len(slow), "a later one tells what it has done")
+        assert own.asked_to_end() == 0
+    states = {row["lane"]: row["state"] for row in json.loads(evb_workers(stack, settings, "--json"))["workers"]}
+    assert states["lazy"] == "stopped"
+
+
+def held(stack: StackOfTests, settings: Settings, lane: str) -> list[tuple[str, int, bool, bool]]:
+    """What `evb workers` shows of a lane's partitions: owner, in flight, and whether it says how old that and the offset are."""
+    rows = json.loads(evb_workers(stack, settings, "--json"))["partitions"]
+    mine = [row for row in rows if row["topic"] == topics.lane(lane).name(settings)]
+    return [(row["owner"], row["in_flight"], bool(row["oldest_in_flight_s"]), bool(row["committed_age_s"])) for row in mine]
+
+
+def completed(stack: StackOfTests, settings: Settings, lane: str) -> int:
+    """How many executions a lane's workers have completed, as `evb workers` shows it."""
+    rows = json.loads(evb_workers(stack, settings, "--json"))["processes"]
+    return sum(row["outcomes"].get("completed", 0) for row in rows if row["lane"] == lane)
 
 
 def test_what_has_ended_stays_so_where_it_comes_again(stack: StackOfTests, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Pair:
     def __init__(self, stack: StackOfTests, log: Path) -> None:
         self.settings = site(stack, partitions=PARTITIONS, stall_s=STALL_S)
         self.steady = Worker(stack, self.settings, log, processes="quick")
-        self.stalling = Stalling(stack, self.settings, log, "quick")
+        self.stalling = Stalling(stack, self.settings, log, "1", "quick")
         self.said: list[str] = []
         self.sent: list[Event] = []
         self._keeper = Keeper(self.stalling, self.said.append)

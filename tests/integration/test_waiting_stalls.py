@@ -75,7 +75,7 @@ def test_what_is_not_given_back_ends_the_worker_and_its_next_life_gives_it_back(
 ) -> None:
     settings = site(stack, partitions=3, stall_s=STALL_S, retry_tiers=f"{TIER.label},2h", breaker_failures=0)
     decide(settings, *(lambda c, t=t: create_tenant(c, t) for t in ("acme", "other")), lambda c: pause(c, None, "other"))
-    worker, said = Stalling(stack, settings, tmp_path, "again"), list[str]()
+    worker, said = Stalling(stack, settings, tmp_path, "1", "again"), list[str]()
     keeper, late = Keeper(worker, said.append), f'evb_overdue_seconds{{topic="{topics.retries(TIER).name(settings)}"}}'
     sent = [again() for _ in range(6)]  # for two partitions: in the third the transaction's end stays the last there is
     held = [again(after_s=3600), again("other")]

@@ -33,7 +33,7 @@ RECORD = (AnnouncedProcess("record", "1.0.0", ("*",)),)
 
 
 def announced(settings: Settings, slot: str, seconds_ago: float, **more: Any) -> None:
-    """Write a heartbeat as the worker of a slot wrote it then."""
+    """Write a heartbeat as the worker of a slot (of a `lane`) wrote it then."""
     at_ms = int((time.time() - seconds_ago) * 1000)
     said: dict[str, Any] = {"processes": RECORD, "at_ms": at_ms, "since_ms": at_ms, "instance": f"host-{slot}:17/{slot}"}
     value = Announcement(slot=slot, **(said | more))
@@ -119,11 +119,11 @@ def test_dead_workers_and_partitions_of_nobody_are_seen_as_such(stack: StackOfTe
     (did,) = found["processes"]
     assert (did["per_second"], did["outcomes"]) == (2.0, {"completed": 90, "timeout": 30})
     lines = [" ".join(line.split()) for line in shown.splitlines()]
-    assert lines[1].startswith("0 host-0:17 silent "), shown
+    assert lines[1].startswith("0 – host-0:17 silent "), shown
     assert f"{events} 0 nobody 3 ? ? ?" in lines
     assert f"{topics.lane('slow').name(settings)} 1 nobody 1 ? ? ?" in lines
     assert f"{topics.PARKED.name(settings)} 1" in lines
-    assert "1 record 2/s 4 ms 1500 ms completed 90, timeout 30 60 s" in lines
+    assert "1 – record 2/s 4 ms 1500 ms completed 90, timeout 30 60 s" in lines
 
 
 def test_what_rests_is_listed_as_long_as_a_live_worker_says_so(stack: StackOfTests) -> None:
@@ -142,6 +142,12 @@ def test_what_rests_is_listed_as_long_as_a_live_worker_says_so(stack: StackOfTes
         ("slow", "2.0.0", "no", "?"),  # whether it rests, its lane's worker knows
         ("webhook w1", "-", "no", "; ".join(rests)),
     ]
+    newer, failing = (AnnouncedProcess("slow", "2.1.0", ("*",)),), (AnnouncedBreaker("acme", "slow", 20, "timeout"),)
+    rests = ["in slot 1 of lane slow for acme: 20 attempts in a row failed, the last with timeout"]
+    for ago, breakers, resting in ((95, failing, "?"), (1, failing, *rests), (1, (), "no")):
+        announced(settings, "1", ago, lane="slow", processes=newer, breakers=breakers)
+        listed = json.loads(evb(stack, settings, "processes", "list", "--json"))
+        assert [(row["version"], row["resting"]) for row in listed if row["process"] == "slow"] == [("2.0.0", resting)]
 
 
 def test_what_kafka_has_deleted_is_not_counted_as_waiting(stack: StackOfTests) -> None:

@@ -16,7 +16,9 @@ from faust.types import TP
 
 from bridge import metrics
 from bridge.kafka.progress import Place
+from bridge.settings import Settings
 from processors.attempts.breakers import Breakers
+from processors.parts import _patience_s
 from processors.stream.consumer_thread import Leaving
 from processors.stream.window import Window
 from processors.watch.gauges import REASON_BYTES
@@ -211,3 +213,9 @@ async def test_open_breakers_are_shown() -> None:
     worker.breakers.worked("acme", "crm")
     worker.watchdog.gauges.show(set(), 0, 0)
     assert metrics.REGISTRY.get_sample_value("evb_process_breakers_open") == 0
+
+
+@pytest.mark.parametrize(("lane", "timeout_s", "patience_s"), [("", 120.0, 30.0), ("slow", 120.0, 145.0), ("slow", 0.5, 30.0)])
+def test_a_lane_has_as_much_more_time_as_its_process_and_never_less(lane: str, timeout_s: float, patience_s: float) -> None:
+    plugins: Any = SimpleNamespace(processes=(SimpleNamespace(timeout_s=timeout_s),))
+    assert _patience_s(Settings(stall_s=30.0, worker_lane=lane), plugins) == patience_s
