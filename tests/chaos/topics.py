@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -15,6 +16,16 @@ from tests.chaos.accounting import Dead, Executed, Published, Stored
 PROCESSES = ("chaos-echo", "chaos-nap", "chaos-plain", "chaos-fail", "chaos-skip")
 """Those of the chaos plugin."""
 
+CONFIG: dict[str, object] = {
+    "group.id": "chaos-check",
+    "enable.auto.commit": False,
+    "fetch.wait.max.ms": 10,  # what is assigned waits behind the fetch before it
+    "reconnect.backoff.max.ms": 500,  # its brokers are killed and come back
+    "log_level": 0,  # or they end before it
+}
+_FREE: dict[str, list[Consumer]] = {}
+"""Consumers that nobody reads with, by their brokers: a connection costs both sides ten times what a short topic does."""
+
 
 def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Message]:
     """
@@ -22,8 +33,7 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
 
     Raises: TimeoutError where none comes for `timeout_s` seconds.
     """
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-check", "enable.auto.commit": False})
-    try:
+    with _consumer(bootstrap) as consumer:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         marks = {p: _marks(consumer, TopicPartition(topic, p)) for p in partitions}
         ends = {p: end for p, (first, end) in marks.items() if end > first}
@@ -39,8 +49,20 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
                 if message.error():
                     raise RuntimeError(f"{topic}: {message.error()}")
                 yield message
-    finally:
+
+
+@contextmanager
+def _consumer(bootstrap: str) -> Iterator[Consumer]:
+    """Lend a consumer of these brokers that reads nothing yet; one whose reader went away halfway is not lent again."""
+    free = _FREE.setdefault(bootstrap, [])
+    consumer = free.pop() if free else Consumer(CONFIG | {"bootstrap.servers": bootstrap})
+    try:
+        yield consumer
+        consumer.unassign()
+    except BaseException:
         consumer.close()
+        raise
+    free.append(consumer)
 
 
 def _marks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
