@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ends under `evb dev` is started again; where it is killed itself nothing is left, and its data serves the next."""
+"""Where `evb dev` is killed nothing is left, and its data serves the next."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,22 +15,9 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from tests.e2e.running import Dev, Starter, buildable, completed, event_of, patience, post, statuses, wait_for
+from tests.e2e.running import Starter, buildable, completed, event_of, post, statuses, wait_for
 
 pytestmark = pytest.mark.timeout(180)
-
-
-def test_a_part_that_dies_is_started_again_and_the_file_tells(start: Starter) -> None:
-    dev = start()
-    for role in ("worker", "web", "redis", "kafka"):
-        before = dev.info["pids"]
-        os.kill(before[role], signal.SIGKILL)
-        wait_for(f"a new {role}", lambda role=role, before=before: dev.info["pids"][role] != before[role])
-        assert {r: p for r, p in dev.info["pids"].items() if r != role} == {r: p for r, p in before.items() if r != role}
-        if role == "worker":  # one that has not found its topics yet could not outlive Kafka
-            log = dev.data / "log" / "worker.log"
-            wait_for("the worker is ready again", lambda log=log: log.read_text().count("worker is ready") == 2)
-    wait_for("events are taken", lambda: post(dev, "again") == 202)
 
 
 def test_a_killed_dev_leaves_no_child_its_data_serves_the_next_and_a_reset_begins_with_nothing(
@@ -104,24 +89,3 @@ def _port_of_valkey(data: Path) -> int:
             if "--port" in line and str(data / "valkey") in line:
                 return int(line[line.index("--port") + 1])
     return 0
-
-
-def test_a_reaper_that_dies_is_missed_and_the_next_one_ends_the_parts(start: Starter) -> None:
-    dev = start()
-    (reaper,) = _reapers(dev)
-    reaper.kill()
-    killed = time.monotonic()
-    wait_for("word of it", lambda: "another one runs now" in dev.said)
-    assert time.monotonic() - killed < patience(2)
-    (second,) = _reapers(dev)
-    assert second != reaper
-    dev.family = psutil.Process(dev.process.pid).children(recursive=True)
-    assert len(dev.family) >= 5
-    dev.process.kill()
-    dev.process.wait()
-    assert dev.nothing_is_left()
-
-
-def _reapers(dev: Dev) -> list[psutil.Process]:
-    """Its reapers; one that was killed and not waited for has no command line any more."""
-    return [one for one in psutil.Process(dev.process.pid).children() if "bridge.stack.reaper" in one.cmdline()]
