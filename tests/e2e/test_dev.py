@@ -22,32 +22,6 @@ from tests.e2e.running import EVB, Dev, Starter, patience, wait_for
 pytestmark = pytest.mark.timeout(180)
 
 
-def test_commands_find_it_until_ctrl_c_ends_it_cleanly_and_the_second_start_is_quick(start: Starter, tmp_path: Path) -> None:
-    dev = start()
-    for options, environ in ((["--data", str(dev.data)], {}), ([], {"EVB_DATA": str(dev.data)})):
-        done = subprocess.run(
-            [*EVB, "topics", "check", "--json", *options], env=os.environ | environ, capture_output=True, check=False, timeout=30
-        )
-        assert (done.returncode, json.loads(done.stdout)) == (0, [])
-
-    began = time.monotonic()
-    dev.end(signal.SIGINT)
-    assert time.monotonic() - began < patience(15)
-    assert dev.process.returncode == 0
-    assert dev.nothing_is_left()
-    assert not dev.ready.exists()
-    assert not (dev.data / "stack.json").exists()
-
-    done = subprocess.run(
-        [*EVB, "topics", "list", "--data", str(dev.data)], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert done.returncode == 2
-    assert "No stack runs in" in done.stderr
-    with pytest.raises(Misconfigured, match="No stack runs in"):
-        locate(tmp_path / "elsewhere")
-    assert start().seconds < patience(15)  # 8 s is the promise for an idle machine
-
-
 PLUGIN = """
 from bridge.sdk import Completed, Process, hookimpl
 
@@ -112,6 +86,35 @@ def test_reset_empties_no_directory_that_is_not_a_stacks(tmp_path: Path) -> None
     (tmp_path / "thesis.txt").write_text("years of work")
     assert "nothing was removed" in _refused("--data", str(tmp_path), "--port", str(free_port()), "--reset")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_commands_find_it_until_ctrl_c_ends_it_cleanly_and_the_second_start_is_quick(
+    product: Dev, start: Starter, tmp_path: Path
+) -> None:
+    """The last test of the file: it ends what the others share."""
+    dev = product
+    for options, environ in ((["--data", str(dev.data)], {}), ([], {"EVB_DATA": str(dev.data)})):
+        done = subprocess.run(
+            [*EVB, "topics", "check", "--json", *options], env=os.environ | environ, capture_output=True, check=False, timeout=30
+        )
+        assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+    began = time.monotonic()
+    dev.end(signal.SIGINT)
+    assert time.monotonic() - began < patience(15)
+    assert dev.process.returncode == 0
+    assert dev.nothing_is_left()
+    assert not dev.ready.exists()
+    assert not (dev.data / "stack.json").exists()
+
+    done = subprocess.run(
+        [*EVB, "topics", "list", "--data", str(dev.data)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 2
+    assert "No stack runs in" in done.stderr
+    with pytest.raises(Misconfigured, match="No stack runs in"):
+        locate(tmp_path / "elsewhere")
+    assert start(dev.data.parent).seconds < patience(15)  # 8 s is the promise for an idle machine
 
 
 def prepare_quietly() -> None:
