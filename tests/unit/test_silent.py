@@ -10,6 +10,7 @@ import pytest
 
 from bridge.sdk.testing import event
 from processors.attempts import attempt as module
+from processors.attempts import suspects
 from processors.attempts.attempt import Attempt
 
 AGAIN = SimpleNamespace(attempt=1)
@@ -37,7 +38,7 @@ async def test_what_may_leave_no_record_is_not_shown_in_progress(
     )
     monkeypatch.setattr(module, "hold", lambda *_: None)
     monkeypatch.setattr(Attempt, "_context", lambda _: nothing)
-    monkeypatch.setattr(Attempt, "_call", lambda *_: None)
+    monkeypatch.setattr(suspects, "call", lambda *_: None)
     record = SimpleNamespace(topic=topic, partition=0, key=b"k")
     given: Any = SimpleNamespace(event=event("t"), record=record, redelivery=redelivery)
     process: Any = SimpleNamespace(name="runs", state="")
