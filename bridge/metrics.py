@@ -71,7 +71,7 @@ LIMITER_DEGRADED = Gauge(
 )
 WORKERS_DIFFERING = Gauge(
     "evb_workers_differing",
-    "Live workers of one lane while they announce different plugin sets, else 0: what runs then depends on the partition.",
+    "Live workers that announce other plugins or versions than the others of their lane, or a lane's than the shared lane's.",
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )

@@ -28,7 +28,7 @@ def doubt(reason: str, **fields: object) -> NoReturn:
     leave(DOUBT)
 
 
-def stalled(reason: str, tell: Callable[[], None], **fields: object) -> NoReturn:
+def stalled(reason: str, tell: Callable[[], object], **fields: object) -> NoReturn:
     """End the process because nothing moves any more; all stacks go to stderr first, then `tell` is called."""
     LOG.critical("The worker ends: it stands still", reason=reason, **fields)
     dump_stacks()

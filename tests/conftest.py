@@ -24,6 +24,7 @@ from rich.console import Console
 from bridge.settings import Ingress, Kafka, Redis, Settings
 from bridge.stack.prepare import prepare
 from bridge.stack.stack import Stack
+from tests.chaos.topics import close_readers
 
 USES_STACK = "stack"
 WHOLE = ("chaos", "docs", "e2e")
@@ -97,6 +98,7 @@ def stack() -> Iterator[StackOfTests]:
 def _topics_go_with_their_module() -> Iterator[None]:
     """Delete what a module's tests have left in Kafka: thousands of partitions make everything after them slow."""
     yield
+    close_readers()
     running = StackOfTests.running
     if running is not None and running.kafka.running:
         admin = AdminClient({"bootstrap.servers": running.kafka.bootstrap})

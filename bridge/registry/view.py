@@ -162,11 +162,18 @@ class View:
         return frozenset(process.name for one in list(self._announced.values()) for process in one.processes)
 
     def differing_plugins(self, within_s: float = 60) -> dict[str, Announcement]:
-        """Give the live workers, by name, of each lane in which they announce different plugin sets: an operator should look."""
+        """
+        Give the live workers, by name, of each lane in which they announce different plugin sets: an operator should look.
+
+        An own lane's worker with a version of its process that no worker of the shared lane has differs from those, too.
+        """
         since_ms = time.time() * 1000 - within_s * 1000
         live = [one for one in list(self._announced.values()) if one.at_ms > since_ms]
         sets = Counter(lane for lane, _ in {(one.lane, objects.plugin_set(one)) for one in live})
-        return {one.name: one for one in live if sets[one.lane] > 1}
+        shared = frozenset[tuple[str, str]]().union(*(objects.plugin_set(one) for one in live if not one.lane))
+        known = {name for name, _ in shared}
+        other = {one.name for one in live if any(name in known for name, _ in objects.plugin_set(one) - shared)}
+        return {one.name: one for one in live if sets[one.lane] > 1 or one.name in other}
 
     def feeds(self, tenant: str) -> list[FeedPlace]:
         """Give where a tenant's feeds are."""

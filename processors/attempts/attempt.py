@@ -188,7 +188,8 @@ class Attempt(Succession):
         self.linger_no_more()
         if self.task is not None:
             self.task.cancel()
-            self.around.journal.end(self.execution_id)
+            journal = self.around.journal
+            (journal.keep if self.execution_id in journal.suspects else journal.end)(self.execution_id)
             self.around.breakers.lost(*self.circuit)
         self.around.projection.stopped(self.execution_id)
 

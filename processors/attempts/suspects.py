@@ -61,6 +61,7 @@ def convicted(outcome: object, story: str) -> object:
 
 def close(attempt: Attempt, verdict: Verdict) -> None:
     """End the journal's note of an attempt; a suspect that comes again and is not cleared runs apart again."""
-    journal = attempt.around.journal
-    still = attempt.suspect and verdict.wait is not None and verdict.code in UNCLEARED
-    (journal.rest if still else journal.end)(attempt.execution_id)
+    journal, execution_id = attempt.around.journal, attempt.execution_id
+    ran = attempt.task is not None and (verdict.code not in UNCLEARED or journal.runs(execution_id))
+    still = verdict.wait is not None and not ran and execution_id in journal.suspects
+    (journal.keep if still else journal.end)(execution_id)

@@ -20,11 +20,11 @@ from bridge.hosting.rules import child_fault
 from bridge.sdk import Context
 from bridge.sdk.process import AnyProcess
 from bridge.settings import Settings
-from processors.calls.isolation import Isolation
+from processors.calls.isolation import QUEUE_S, Isolation
 from processors.calls.queueing import queued
 from processors.calls.turns import Turns
 from processors.ending import doubt
-from processors.outcomes.verdicts import Failure, said
+from processors.outcomes.verdicts import Failure, NotBegun, said
 
 THREADS, THREADS_EACH = 20, 16
 """Threads of all tenants together, and of one."""
@@ -68,11 +68,9 @@ class Caller:
         """
         Run what may have ended the worker before: one at a time, in a child process if that can be.
 
-        `begun` is called when it really begins here, where it could end the worker again.
+        `begun` is called when it really begins here, where it could end the worker again; `ended` may be given `NotBegun`.
         """
-        if not process.state and not child_fault(process):  # a child has no state to give
-            return self.begin(self._in_child(process, event, context, ended, suspect=True))
-        return self.begin(self._alone(process, event, context, ended, begun))
+        return self.begin(self._apart(process, event, context, ended, begun))
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let something run in a task of its own; the worker ends where it fails."""
@@ -142,17 +140,37 @@ class Caller:
                 running.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._came_back))
         ended(outcome)
 
-    async def _in_child(
-        self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, suspect: bool = False
-    ) -> None:
-        ended(await self._isolation.run(process, event, context, suspect=suspect))
+    async def _in_child(self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended) -> None:
+        ended(await self._isolation.run(process, event, context))
 
-    async def _alone(
+    async def _apart(
         self, process: AnyProcess, event: Event, context: Context[Any], ended: Ended, begun: Callable[[], None]
     ) -> None:
-        async with queued(self._waiting, self._one_suspect):
-            begun()
-            await self._way(process)(process, event, context, ended)
+        if not await self._has_turn():
+            ended(NotBegun(f"other suspects ran for {QUEUE_S:g} s"))
+            return
+        turn = _Turn(self._one_suspect, ended)
+        try:
+            if not process.state and not child_fault(process):  # a child has no state to give
+                await self._in_child(process, event, context, turn.end)
+            else:
+                begun()
+                await self._way(process)(process, event, context, turn.end)
+        finally:
+            turn.give_back()
+
+    async def _has_turn(self) -> bool:
+        """Wait until no other suspect runs; False where that takes too long."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            async with asyncio.timeout(QUEUE_S):
+                return await self._one_suspect.acquire()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(task)
 
     def _leave_behind(self, process: AnyProcess) -> None:
         self.left_behind += 1
@@ -164,6 +182,23 @@ class Caller:
     def _came_back(self) -> None:
         self.left_behind -= 1
         metrics.LEFT_BEHIND.set(self.left_behind)
+
+
+class _Turn:
+    """A suspect's turn: given back when its run has ended, even where that goes on and ignores its cancellation."""
+
+    def __init__(self, lock: asyncio.Lock, ended: Ended) -> None:
+        self._lock: asyncio.Lock | None = lock
+        self._ended = ended
+
+    def end(self, outcome: object) -> None:
+        self.give_back()
+        self._ended(outcome)
+
+    def give_back(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
 
 class _Once:

@@ -60,22 +60,21 @@ class Isolation:
     def __init__(self, settings: Settings) -> None:
         self._pool = Pool(CHILDREN, Wanted(settings.log_format, settings.log_level, settings.egress_allowed_networks))
         self._threads = ThreadPoolExecutor(CHILDREN, thread_name_prefix="child")
-        self._room, self._suspects = Turns(CHILDREN, CHILDREN), Turns(1, 1)
+        self._room = Turns(CHILDREN, CHILDREN)
         self._shares: defaultdict[AnyProcess, Turns] = defaultdict(lambda: Turns(SHARE, SHARE))
         self._runs: set[_Run] = set()
         self.waiting: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def run(self, process: AnyProcess, event: Event, context: Context[Any], *, suspect: bool = False) -> object:
+    async def run(self, process: AnyProcess, event: Event, context: Context[Any]) -> object:
         """
         Give the outcome of one run, its failure, or `NotBegun`; the deadline counts from its beginning in the child.
 
-        Order:  suspects run one at a time; one process has a share of the children only, and tenants take turns; else in the
-                order of the calls.
+        Order:  one process has a share of the children only, and tenants take turns; else in the order of the calls.
         Raises: asyncio.CancelledError; the run is then killed.
         """
         given = context.tenant, context.correlation_id, context.execution_id, context.attempt, context.config, context.journeys
-        async with queued(self.waiting, self._place(process, context.tenant, suspect)) as there_is_one:
+        async with queued(self.waiting, self._place(process, context.tenant)) as there_is_one:
             if not there_is_one:
                 return NotBegun(f"no child process was free within {QUEUE_S:g} s")
             if self._closed:
@@ -99,12 +98,12 @@ class Isolation:
         await asyncio.to_thread(self._pool.close)
 
     @asynccontextmanager
-    async def _place(self, process: AnyProcess, tenant: str, suspect: bool) -> AsyncIterator[bool]:
+    async def _place(self, process: AnyProcess, tenant: str) -> AsyncIterator[bool]:
         """Hold a place among the process's, and among all; False where none was free in time."""
         async with AsyncExitStack() as places:
             try:
                 async with asyncio.timeout(QUEUE_S):
-                    for turns in (*((self._suspects,) if suspect else ()), self._shares[process], self._room):
+                    for turns in (self._shares[process], self._room):
                         await places.enter_async_context(turns.turn(tenant))
             except TimeoutError:
                 yield False

@@ -25,11 +25,11 @@ from bridge import logs
 from bridge.domain.moments import iso
 from bridge.settings import Settings
 
-SLOTS: Final = 4096  # twice what a worker holds at once
+SLOTS: Final = 8192  # what a worker holds at once, and what suspects leave behind whose executions have ended elsewhere
 SLOT: Final = 24
 SIZE: Final = SLOTS * SLOT
-KEPT_S: Final = 3600.0
-"""A note that is older is dropped: its execution has ended elsewhere."""
+KEPT_S: Final = 86_400.0
+"""A note that is older is dropped: its execution has ended elsewhere. Longer than any wait for another attempt."""
 
 _EMPTY: Final = bytes(SLOT)
 _TIME, _LIVES, _RUNS = slice(16, 22), 22, 23
@@ -52,8 +52,7 @@ class Journal:
             _fill(descriptor, SIZE)
             self._map = mmap.mmap(descriptor, SIZE)
             self.stacks = os.pread(descriptor, os.fstat(descriptor).st_size - SIZE, SIZE).decode(errors="replace")
-            os.ftruncate(descriptor, SIZE)
-            os.lseek(descriptor, SIZE, os.SEEK_SET)
+            os.lseek(descriptor, 0, os.SEEK_END)
         except BaseException:
             os.close(descriptor)
             raise
@@ -101,19 +100,26 @@ class Journal:
             self._free.append(slot)
             self.suspects.pop(execution_id, None)
 
-    def rest(self, execution_id: str) -> None:
-        """Let a suspect that has not ended by itself stay one; where it ran in this very life, which goes on, it is cleared."""
+    def runs(self, execution_id: str) -> bool:
+        """Say whether it runs here, where it could end this life."""
         slot = self._slot_of.get(execution_id)
-        if slot is not None and self._map[slot * SLOT + _RUNS]:
-            self.end(execution_id)
+        return slot is not None and bool(self._map[slot * SLOT + _RUNS])
+
+    def keep(self, execution_id: str) -> None:
+        """Note that a suspect does not run any more, and stays one."""
+        slot = self._slot_of.get(execution_id)
+        if slot is not None:
+            self._map[slot * SLOT + _RUNS] = 0
+
+    def forget_stacks(self) -> None:
+        """Drop what the last life's signal wrote: it is told."""
+        os.ftruncate(self.stacks_to, SIZE)
+        os.lseek(self.stacks_to, SIZE, os.SEEK_SET)
 
     def clear(self) -> None:
         """Suspect nobody for what runs now: the worker leaves of its own accord. Older suspects stay what they are."""
-        for execution_id, slot in list(self._slot_of.items()):
-            if execution_id in self.suspects:
-                self._map[slot * SLOT + _RUNS] = 0
-            else:
-                self.end(execution_id)
+        for execution_id in list(self._slot_of):
+            (self.keep if execution_id in self.suspects else self.end)(execution_id)
 
 
 class NoJournal(Journal):
@@ -128,7 +134,11 @@ class NoJournal(Journal):
     def end(self, execution_id: str) -> None:
         """Note nothing."""
 
-    def rest(self, execution_id: str) -> None:
+    def runs(self, execution_id: str) -> bool:  # noqa: ARG002  nothing is noted
+        """Nothing is noted."""
+        return False
+
+    def keep(self, execution_id: str) -> None:
         """Nobody is a suspect."""
 
     def clear(self) -> None:

@@ -22,6 +22,9 @@ from processors.watch.witness import Places, Witness
 
 MOVER: Final = "the mover"
 
+ROUND_S: Final = 75.0
+"""A round may wait for Kafka's confirmation: the producer gives every record's fate after `parts.DELIVERY_S`."""
+
 
 class Mover(Protocol):
     """
@@ -84,7 +87,7 @@ class Overdue:
         self._still.look(now)
         self._still.keep((MOVER, *assigned))
         stood = self._still.see(MOVER, mover.rounds, counts=counts)
-        if stood > self._patience_s + REBALANCE_S:  # its group's joins are the brokers' to end
+        if stood > max(self._patience_s + REBALANCE_S, ROUND_S):  # its group's joins are the brokers' to end
             self._end("mover", seconds=round(stood, 1))
         # Without a round that left nothing lying, a partition may wait for others, or for the confirmation of what was moved.
         turn, self._calm = mover.calm != self._calm, mover.calm

@@ -67,6 +67,7 @@ class Turning:
             missed = 0 if self._turns != seen else missed + 1
             seen = self._turns
             if missed * LOOK_S > BLOCKED_S:
+                signal.setitimer(signal.ITIMER_PROF, BLOCKED_CPU_S)  # time for the last words: else the end is counted twice
                 self._blocked(missed * LOOK_S)
 
     def _judge(self) -> None:

@@ -51,6 +51,14 @@ def records(bootstrap: str, topic: str, timeout_s: float = 60) -> Iterator[Messa
                 yield message
 
 
+def close_readers() -> None:
+    """Close the consumers that are lent to nobody: those of a Kafka that has ended would look for it for ever."""
+    for consumers in _FREE.values():
+        while consumers:
+            consumers.pop().close()
+    _FREE.clear()
+
+
 @contextmanager
 def _consumer(bootstrap: str) -> Iterator[Consumer]:
     """Lend a consumer of these brokers that reads nothing yet; one whose reader went away halfway is not lent again."""

@@ -62,11 +62,17 @@ def test_what_was_written_before_there_were_lanes_is_the_shared_ones() -> None:
     assert (old.lane, old.name) == ("", "0")
 
 
-def test_only_workers_of_one_lane_are_compared() -> None:
+def test_a_lanes_worker_must_have_the_version_that_the_shared_ones_announce() -> None:
+    shared, old, gone = said("0", "orders 1", "slow 2"), said("0", "slow 1", lane="slow"), said("0", "gone 1", lane="gone")
+    assert view(shared, old, gone).differing_plugins() == {"slow.0": old}
+
+
+def test_workers_of_one_lane_are_compared() -> None:
     shared, lane = said("0", "orders 1", "slow 1"), said("0", "slow 1", lane="slow")
     assert view(shared, lane).differing_plugins() == {}
     newer = said("1", "slow 2", lane="slow")
     assert view(shared, lane, newer).differing_plugins() == {"slow.0": lane, "slow.1": newer}
+    assert view(lane, newer).differing_plugins() == {"slow.0": lane, "slow.1": newer}, "also where no shared one is live"
     other = said("1", "orders 1")
     assert view(shared, other, lane).differing_plugins() == {"0": shared, "1": other}
     silent = said("1", "slow 2", lane="slow", seconds_ago=70)

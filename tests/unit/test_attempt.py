@@ -90,7 +90,7 @@ def test_what_a_process_rejects_is_never_tried_again_whatever_it_calls_it(
     monkeypatch.setattr(Attempt, "_end", lambda _, verdict: seen.append(verdict))
     made = attempt(1)
     around: Any = SimpleNamespace(
-        journal=SimpleNamespace(end=lambda _: None),
+        journal=SimpleNamespace(suspects={}, end=lambda _: None),
         breakers=SimpleNamespace(failed=lambda *_: None, worked=lambda *_: None),
         retries=Retries(tiers("5s")),
     )

@@ -60,12 +60,21 @@ def test_whoever_leaves_of_its_own_accord_suspects_nobody_new(tmp_path: Path) ->
     assert _life(tmp_path, lambda _: None) == {old: 1}
 
 
-def test_a_suspect_that_was_stopped_apart_stays_one_and_one_that_ran_here_is_cleared(tmp_path: Path) -> None:
-    apart, here = name(), name()
+def test_a_suspect_that_is_kept_stays_one_without_another_life(tmp_path: Path) -> None:
+    ran, seen = name(), list[bool]()
+
+    def live(one: Journal) -> None:
+        seen.append(one.runs(ran))
+        one.begin(ran)
+        seen.append(one.runs(ran))
+        one.keep(ran)
+        seen.append(one.runs(ran))
+
     for _ in range(2):
-        _life(tmp_path, lambda one: (one.begin(apart), one.begin(here)))
-    assert _life(tmp_path, lambda one: (one.rest(apart), one.begin(here), one.rest(here))) == {apart: 2, here: 2}
-    assert _life(tmp_path, lambda _: None) == {apart: 2}
+        _life(tmp_path, lambda one: one.begin(ran))
+    assert _life(tmp_path, live) == {ran: 2}
+    assert seen == [False, True, False]
+    assert _life(tmp_path, lambda _: None) == {ran: 2}
 
 
 def test_what_a_signal_has_written_is_the_next_lifes_to_say_once(tmp_path: Path) -> None:
@@ -84,8 +93,9 @@ os.kill(os.getpid(), signal.SIGPROF)
     said = list[str]()
     assert _life(tmp_path, lambda one: said.append(one.stacks)) == {ran: 1}
     assert said[0].startswith("Current thread 0x")
+    _life(tmp_path, lambda one: (said.append(one.stacks), one.forget_stacks()))
     _life(tmp_path, lambda one: said.append(one.stacks))
-    assert said[1:] == [""]
+    assert said[1:] == [said[0], ""], "until it is told"
 
 
 def test_old_notes_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,8 @@ from processors.attempts.breakers import Breakers
 from processors.attempts.retrying import Retries
 from processors.calls.calling import Caller
 from processors.calls.journal import NoJournal
-from processors.outcomes.verdicts import Failure, Verdict
+from processors.outcomes.verdicts import Failure, NotBegun, Verdict
+from tests.abusers import Napper
 
 NOTHING: Any = None
 
@@ -31,6 +33,21 @@ class Keeping(Process[NoConfig]):
 
     async def run(self, event: Event, context: Context[NoConfig]) -> Completed:
         return Completed("here")
+
+
+class Deaf(Keeping):
+    """One that ignores its cancellation, and goes on when it is told to."""
+
+    timeout_s = 0.01
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def run(self, event: Event, context: Context[NoConfig]) -> Completed:
+        while not self.go_on.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.go_on.wait()
+        return Completed()
 
 
 class Waiting(Keeping):
@@ -79,6 +96,43 @@ def test_what_says_nothing_for_a_suspect_keeps_its_code_and_tells_its_story(code
     assert suspects.convicted(Failure(code, "late"), "2 lives ended") == Failure(code, "late; 2 lives ended")
 
 
+async def test_suspects_in_children_run_one_at_a_time() -> None:
+    caller, ends = Caller(asyncio.get_running_loop(), Settings()), list[object]()
+    napper, context = Napper(), Context("acme", "c", "e", 1, NoConfig(), NOTHING, NOTHING)
+    try:
+        runs = [caller.call_suspect(napper, event("napper.naps"), context, ends.append, lambda: None) for _ in range(2)]
+        await asyncio.wait(runs)
+    finally:
+        await caller.close()
+    first, second = sorted(end.data for end in ends if isinstance(end, Completed))
+    assert first[1] <= second[0]
+
+
+async def test_a_suspect_that_outlives_its_deadline_gives_its_turn_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.calls.calling.GRACE_S", 0.01)
+    caller, ends, waiting = Caller(asyncio.get_running_loop(), Settings()), list[object](), Waiting()
+    monkeypatch.setattr(Waiting, "timeout_s", 0.01)
+    deaf = Deaf()
+    first = caller.call_suspect(deaf, event("t"), NOTHING, ends.append, lambda: None)
+    waiting.go_on.set()
+    await caller.call_suspect(waiting, event("t"), NOTHING, ends.append, lambda: None)
+    assert isinstance(ends[0], Failure)
+    assert (ends[0].code, ends[1:]) == ("timeout", [Completed()])
+    assert not first.done()
+    deaf.go_on.set()
+    await first
+
+
+async def test_a_suspect_that_finds_no_turn_in_time_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.calls.calling.QUEUE_S", 0.01)
+    caller, ends, begun, waiting = Caller(asyncio.get_running_loop(), Settings()), list[object](), list[int](), Waiting()
+    runs = [caller.call_suspect(waiting, event("t"), NOTHING, ends.append, lambda n=n: begun.append(n)) for n in range(2)]
+    await runs[1]
+    assert (ends, begun) == ([NotBegun("other suspects ran for 0.01 s")], [0])
+    waiting.go_on.set()
+    await runs[0]
+
+
 async def test_suspects_that_wait_for_one_another_are_told_so() -> None:
     caller, process = Caller(asyncio.get_running_loop(), Settings()), Waiting()
     runs = [caller.call_suspect(process, event("t"), NOTHING, lambda _: None, lambda: None) for _ in range(2)]
@@ -92,22 +146,28 @@ async def test_suspects_that_wait_for_one_another_are_told_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "tiers", "closed"),
+    ("outcome", "tiers", "where", "closed"),
     [
-        (Failure("timeout", "late"), 1, "rest"),
-        (Failure("not-started", "no room"), 1, "rest"),
-        (Failure("timeout", "late"), 0, "end"),
-        (Failure("exception", "it ran to its end"), 1, "end"),
-        (Completed(), 1, "end"),
+        (Failure("timeout", "late"), 1, "in a child", "keep"),
+        (Failure("timeout", "late"), 1, "here", "end"),
+        (Failure("not-started", "no room"), 1, "in a child", "keep"),
+        (Failure("invalid-config", "it has none"), 1, "nowhere", "keep"),
+        (Failure("timeout", "late"), 0, "in a child", "end"),
+        (Failure("exception", "it ran to its end"), 1, "in a child", "end"),
+        (Completed(), 1, "in a child", "end"),
     ],
-    ids=["stopped", "did not begin", "has no attempt left", "raised", "completed"],
+    ids=["stopped", "stopped here", "did not begin", "was not called", "has no attempt left", "raised", "completed"],
 )
 async def test_a_suspect_stays_one_until_something_clears_it(
-    monkeypatch: pytest.MonkeyPatch, outcome: object, tiers: int, closed: str
+    monkeypatch: pytest.MonkeyPatch, outcome: object, tiers: int, where: str, closed: str
 ) -> None:
     notes = list[str]()
     journal = SimpleNamespace(
-        end=lambda _: notes.append("end"), rest=lambda _: notes.append("rest"), story=lambda _: "2 lives of the worker ended"
+        end=lambda _: notes.append("end"),
+        keep=lambda _: notes.append("keep"),
+        runs=lambda _: where == "here",
+        story=lambda _: "2 lives of the worker ended",
+        suspects={"e1": 2},
     )
     breakers, retries = Breakers(5), Retries(tuple(tier(label) for label in ("5s",) * tiers))
     around: Any = SimpleNamespace(
@@ -115,10 +175,28 @@ async def test_a_suspect_stays_one_until_something_clears_it(
     )
     given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
     attempt = Attempt(around, SimpleNamespace(alive=True), NOTHING, given, Keeping(), "e1", NOTHING)  # type: ignore[arg-type]
-    attempt.suspect, said = True, list[Verdict]()
+    attempt.suspect, said = where != "nowhere", list[Verdict]()
+    attempt.task = None if where == "nowhere" else asyncio.get_running_loop().create_task(asyncio.sleep(0))
     monkeypatch.setattr(Attempt, "_end", lambda _, verdict: said.append(verdict))
     attempt.ended(outcome)
     assert notes == [closed]
+
+
+async def test_a_suspect_whose_partition_is_taken_away_stays_one() -> None:
+    notes = list[tuple[str, str]]()
+    journal = SimpleNamespace(
+        end=lambda one: notes.append(("end", one)), keep=lambda one: notes.append(("keep", one)), suspects={"e1": 2}
+    )
+    silent = SimpleNamespace(lost=lambda *_: None, stopped=lambda *_: None)
+    topics = SimpleNamespace(signals="x.signals")
+    around: Any = SimpleNamespace(journal=journal, breakers=silent, projection=silent, topics=topics, shares={})
+    given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
+    for execution_id in ("e1", "e2"):
+        window: Any = SimpleNamespace(alive=False, topic="t")
+        attempt = Attempt(around, window, NOTHING, given, Keeping(), execution_id, NOTHING)
+        attempt.task = asyncio.get_running_loop().create_task(asyncio.sleep(30))
+        attempt.give_up()
+    assert notes == [("keep", "e1"), ("end", "e2")]
 
 
 async def test_the_end_of_a_run_whose_partition_was_taken_away_says_nothing() -> None:

@@ -19,7 +19,7 @@ from processors.calls import isolation, pool
 from processors.calls.isolated import Wanted
 from processors.calls.isolation import CHILDREN, SHARE, Isolation
 from processors.outcomes.verdicts import NotBegun
-from tests.abusers import Abuser, Napper, Reliable, abuser_that_starts_slowly
+from tests.abusers import Abuser, Reliable, abuser_that_starts_slowly
 from tests.unit.isolation.running import ABUSER, RELIABLE, context, ran, until
 
 
@@ -46,13 +46,6 @@ async def test_one_process_has_a_share_of_them(children: Isolation, tmp_path: Pa
     for task in busy:
         task.cancel()
     await asyncio.wait(busy)
-
-
-async def test_suspects_run_one_at_a_time(children: Isolation) -> None:
-    napper = Napper()
-    runs = [children.run(napper, event("napper.naps"), context(napper), suspect=True) for _ in range(SHARE)]
-    first, second = sorted(outcome.data for outcome in await asyncio.gather(*runs) if isinstance(outcome, Completed))
-    assert first[1] <= second[0]
 
 
 async def test_no_more_children_than_there_may_be(children: Isolation) -> None:
