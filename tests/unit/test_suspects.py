@@ -110,6 +110,7 @@ async def test_suspects_in_children_run_one_at_a_time() -> None:
 
 async def test_a_suspect_that_outlives_its_deadline_gives_its_turn_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("processors.calls.calling.GRACE_S", 0.01)
+    monkeypatch.setattr("processors.calls.calling.QUEUE_S", 5.0)
     caller, ends, waiting = Caller(asyncio.get_running_loop(), Settings()), list[object](), Waiting()
     monkeypatch.setattr(Waiting, "timeout_s", 0.01)
     deaf = Deaf()
