@@ -87,7 +87,8 @@ class Mover(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not
 
     def assignment(self) -> Collection[TopicPartition]:
         """Give the partitions that are this mover's."""
-        return self._consumer.assignment()  # type: ignore[no-any-return]
+        found: Collection[TopicPartition] = self._consumer.assignment()
+        return found
 
     def passed(self, tp: TopicPartition) -> int:
         """Say up to where nothing is left to move: also past the end of a transaction, which is no record and not committed."""

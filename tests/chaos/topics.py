@@ -64,13 +64,16 @@ def _consumer(bootstrap: str) -> Iterator[Consumer]:
     """Lend a consumer of these brokers that reads nothing yet; one whose reader went away halfway is not lent again."""
     free = _FREE.setdefault(bootstrap, [])
     consumer = free.pop() if free else Consumer(CONFIG | {"bootstrap.servers": bootstrap})
+    read = False
     try:
         yield consumer
         consumer.unassign()
-    except BaseException:
-        consumer.close()
-        raise
-    free.append(consumer)
+        read = True
+    finally:
+        if read:
+            free.append(consumer)
+        else:
+            consumer.close()
 
 
 def _marks(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:

@@ -59,8 +59,8 @@ class Moving:
     def ends(self, places: dict[TopicPartition, Place] | None = None, within: int = 6) -> tuple[str, str | None]:
         with pytest.raises(Stalled) as caught:
             self.looks(within, places)
-        found: tuple[str, str | None] = caught.value.args  # type: ignore[assignment]
-        return found
+        reason, where = caught.value.args
+        return reason, where
 
 
 def shown(topic: str = TIER.topic) -> float | None:

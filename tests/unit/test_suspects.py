@@ -175,7 +175,8 @@ async def test_a_suspect_stays_one_until_something_clears_it(
         journal=journal, breakers=breakers, retries=retries, topics=SimpleNamespace(signals="x.signals")
     )
     given: Any = SimpleNamespace(event=event("t"), record=SimpleNamespace(topic="t", partition=0, key=b"k"), redelivery=None)
-    attempt = Attempt(around, SimpleNamespace(alive=True), NOTHING, given, Keeping(), "e1", NOTHING)  # type: ignore[arg-type]
+    window: Any = SimpleNamespace(alive=True)
+    attempt = Attempt(around, window, NOTHING, given, Keeping(), "e1", NOTHING)
     attempt.suspect, said = where != "nowhere", list[Verdict]()
     attempt.task = None if where == "nowhere" else asyncio.get_running_loop().create_task(asyncio.sleep(0))
     monkeypatch.setattr(Attempt, "_end", lambda _, verdict: said.append(verdict))
